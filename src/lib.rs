@@ -1,0 +1,16 @@
+//! turnkeep: a TURN/STUN relay that is closed by default, blind to the media it forwards, and explains itself.
+//!
+//! The floors, from the bottom up; each may use those below it and none above (`tests/tidy.rs` checks it):
+//!
+//! | floor | module | knows |
+//! | --- | --- | --- |
+//! | wire | [`wire`] | bytes and messages: zero-copy, no heap, no clock, no I/O |
+//! | relay | [`relay`] | the TURN server as a sans-IO state machine: time, randomness and policy answers are arguments |
+//! | policy | [`policy`] | credentials, peers, limits, audit; no socket |
+//! | engine | `engine` | sockets and threads; no policy |
+//! | service | `config`, `telemetry`, `supervisor` | puts the floors together and runs them |
+//! | cli | `cli` | the commands |
+
+pub mod policy;
+pub mod relay;
+pub mod wire;

@@ -1,0 +1,111 @@
+//! One type for each role an address plays, so that none is taken for another.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+/// An address family of RFC 8656 §18.6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    /// 0x01
+    V4,
+    /// 0x02
+    V6,
+}
+
+impl Family {
+    /// The family of `ip`.
+    pub fn of(ip: IpAddr) -> Self {
+        if ip.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+}
+
+macro_rules! address_role {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub SocketAddr);
+
+        impl $name {
+            /// The IP part.
+            pub fn ip(&self) -> IpAddr {
+                self.0.ip()
+            }
+
+            /// The port part.
+            pub fn port(&self) -> u16 {
+                self.0.port()
+            }
+
+            /// The family of the IP part.
+            pub fn family(&self) -> Family {
+                Family::of(self.0.ip())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+address_role!(
+    /// "The transport address of a TURN client as seen by the server": behind a NAT its server-reflexive address
+    /// (RFC 8656 §2).
+    ClientAddr
+);
+address_role!(
+    /// The transport address on the server that the client sent to and that its answers must come from (RFC 8656 §2,
+    /// "TURN server transport address"): on a wildcard listener the address that was asked, never the wildcard.
+    ServerAddr
+);
+address_role!(
+    /// The transport address of a peer as seen by the server (RFC 8656 §2).
+    PeerAddr
+);
+address_role!(
+    /// The relayed transport address of an allocation (RFC 8656 §2) as its client and peers know it: behind a 1:1 NAT
+    /// the advertised address, not the one the socket is bound to.
+    RelayedAddr
+);
+
+/// How a client reaches the server; part of its 5-tuple (RFC 8656 §5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// Datagrams.
+    Udp,
+}
+
+impl Transport {
+    /// The name in configuration, audit and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+        }
+    }
+}
+
+/// The engine's own number for a listening socket; the relay floor hands it back with every answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ListenerId(pub u16);
+
+/// Where a client's message came from and where its answer must go: the 5-tuple of RFC 8656 §2, and the socket it is
+/// served by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// The client's side.
+    pub client: ClientAddr,
+    /// Our side.
+    pub server: ServerAddr,
+    /// The transport between them.
+    pub transport: Transport,
+    /// The socket; not part of the identity of the 5-tuple.
+    pub listener: ListenerId,
+}

@@ -1,0 +1,41 @@
+//! What one worker's server counted: plain fields, read at scrape.
+
+use super::reason::DropReason;
+
+/// Running counts; they only rise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Datagrams from clients that were relayed to peers.
+    pub packets_to_peers: u64,
+    /// Their payload, in bytes.
+    pub bytes_to_peers: u64,
+    /// Datagrams from peers that were relayed to clients.
+    pub packets_to_clients: u64,
+    /// Their payload, in bytes.
+    pub bytes_to_clients: u64,
+    /// Requests that were answered, errors included.
+    pub replies: u64,
+    /// Binding indications and other messages that need no answer.
+    pub keepalives: u64,
+    drops: Drops,
+}
+
+type Drops = [u64; DropReason::ALL.len()];
+
+impl Counters {
+    /// Datagrams dropped for `reason`.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.drops.get(reason as usize).copied().unwrap_or_default()
+    }
+
+    /// Datagrams dropped for any reason.
+    pub fn dropped_in_all(&self) -> u64 {
+        self.drops.iter().sum()
+    }
+
+    pub(super) fn count_drop(&mut self, reason: DropReason) {
+        if let Some(count) = self.drops.get_mut(reason as usize) {
+            *count = count.wrapping_add(1);
+        }
+    }
+}

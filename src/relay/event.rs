@@ -1,0 +1,132 @@
+//! What happened, for the audit trail: typed, without payload, and with no more identity than policy gave.
+
+use std::time::Duration;
+
+use super::addr::{Family, Path, PeerAddr, RelayedAddr};
+use super::clock::Now;
+use super::reason::{AuthReason, CloseReason, RuleId};
+use super::seam::Identity;
+
+/// An allocation's name in the audit trail: a UUIDv7 (RFC 9562 §5.7), so that it never repeats, not even over a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AllocationUuid(pub [u8; 16]);
+
+/// What an allocation relayed so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Datagrams from the client to peers.
+    pub packets_to_peers: u64,
+    /// Their payload, in bytes.
+    pub bytes_to_peers: u64,
+    /// Datagrams from peers to the client.
+    pub packets_to_client: u64,
+    /// Their payload, in bytes.
+    pub bytes_to_client: u64,
+    /// Datagrams of either direction that were dropped on this allocation.
+    pub dropped: u64,
+}
+
+/// What is common to the events about one allocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllocationRecord {
+    /// Its name.
+    pub uuid: AllocationUuid,
+    /// Whose it is.
+    pub who: Identity,
+    /// The client's 5-tuple.
+    pub path: Path,
+    /// The relayed transport address.
+    pub relayed: RelayedAddr,
+    /// The socket's own address where it differs from the advertised one is the engine's affair and not recorded.
+    pub opened: Now,
+}
+
+/// Which request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RequestKind {
+    /// Allocate (RFC 8656 §7).
+    Allocate,
+    /// Refresh (RFC 8656 §8).
+    Refresh,
+    /// CreatePermission (RFC 8656 §10).
+    CreatePermission,
+    /// ChannelBind (RFC 8656 §12).
+    ChannelBind,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// 401: the credentials.
+    Credentials(AuthReason),
+    /// 403: the peer, by this rule.
+    Peer {
+        /// Who was asked for.
+        peer: PeerAddr,
+        /// The rule that denies it.
+        rule: RuleId,
+    },
+    /// 437 or 441: the 5-tuple or the allocation is another user's.
+    WrongUser,
+    /// 440: the family is not offered.
+    Family(Option<Family>),
+    /// 442: the transport is not offered.
+    TransportProtocol(u8),
+    /// 486: the user's share is used up.
+    Quota(RuleId),
+    /// 508: we have none left; what of.
+    Capacity(&'static str),
+}
+
+/// An entry for the audit trail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An allocation was made. Recorded before its client learns the relayed address.
+    Opened {
+        /// When.
+        at: Now,
+        /// Which.
+        allocation: AllocationRecord,
+        /// What was granted.
+        lifetime: Duration,
+    },
+    /// Its lifetime was extended.
+    Refreshed {
+        /// When.
+        at: Now,
+        /// Which.
+        allocation: AllocationRecord,
+        /// What was granted.
+        lifetime: Duration,
+        /// What it relayed so far.
+        totals: Totals,
+    },
+    /// It ended.
+    Closed {
+        /// When.
+        at: Now,
+        /// Which.
+        allocation: AllocationRecord,
+        /// Why.
+        reason: CloseReason,
+        /// What it relayed.
+        totals: Totals,
+    },
+    /// A request that carried credentials was refused.
+    Denied {
+        /// When.
+        at: Now,
+        /// From where.
+        path: Path,
+        /// Who asked, where that was established.
+        who: Option<Identity>,
+        /// Which allocation it was about, if any.
+        allocation: Option<AllocationUuid>,
+        /// What was asked.
+        request: RequestKind,
+        /// The error code that was sent.
+        code: u16,
+        /// Why.
+        denial: Denial,
+    },
+}

@@ -1,0 +1,106 @@
+//! What the relay floor asks of the floors around it: policy and randomness. Asked on requests only, never for a relayed
+//! packet: the answers are stored in the allocation, its permissions and its channels.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use super::addr::{Path, PeerAddr};
+use super::clock::Now;
+use super::reason::{AuthReason, RuleId};
+use crate::wire::integrity::{LongTermKey, PasswordAlgorithm};
+
+/// A stable id for the person behind a credential: limits and the audit trail are kept by it, never by the USERNAME
+/// (which changes with every credential).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UserId(pub Arc<str>);
+
+/// Whom a request was authenticated as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Who.
+    pub user: UserId,
+    /// The id of the secret that signed the credential; none for static users.
+    pub key_id: Option<Arc<str>>,
+    /// When an ephemeral credential expires, in seconds since 1970; none for static users.
+    pub expires_unix: Option<u64>,
+}
+
+/// What a request says of its sender.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// USERNAME, byte for byte as received.
+    pub username: &'a [u8],
+    /// How the long-term key is derived from the password (RFC 8489 §18.5.1).
+    pub algorithm: PasswordAlgorithm,
+    /// An expired credential will do: the request is about an allocation that stands already (see D-19: expiry is
+    /// judged on Allocate).
+    pub expired_will_do: bool,
+}
+
+/// Which ports of a permitted peer address may be sent to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerPorts {
+    /// All but 0 (RFC 8656 §9: a permission is by address).
+    Any,
+    /// These only: the host is our own, and only its relayed ports may be reached.
+    Only(RangeInclusive<u16>),
+}
+
+impl PeerPorts {
+    /// Whether a datagram may go to `port`.
+    pub fn allow(&self, port: u16) -> bool {
+        match self {
+            Self::Any => port != 0,
+            Self::Only(range) => range.contains(&port),
+        }
+    }
+}
+
+/// A refusal with the rule that caused it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Which rule.
+    pub rule: RuleId,
+}
+
+/// The questions of the relay floor.
+pub trait Policy {
+    /// What an allocation holds of a user's share; dropping it gives it back.
+    type Lease;
+
+    /// Whose request is this? `proof` checks a key against the message's integrity attribute in constant time; policy
+    /// tries the keys that the user name can have, always as many, known user or not.
+    ///
+    /// # Errors
+    /// Why not; the client sees the same 401 whatever it is.
+    fn authenticate(
+        &self,
+        now: Now,
+        claim: Claim<'_>,
+        proof: &mut dyn FnMut(&LongTermKey) -> bool,
+    ) -> Result<Identity, AuthReason>;
+
+    /// May the user have one more allocation? (RFC 8656 §7.2, step 10; a refusal is a 486.)
+    ///
+    /// # Errors
+    /// The limit that is reached.
+    fn admit(&self, now: Now, who: &Identity, path: &Path) -> Result<Self::Lease, Refusal>;
+
+    /// May the user send to and hear from this peer? `peer`'s port is 0 where the request names none.
+    ///
+    /// # Errors
+    /// The rule that denies it (a 403, or a dropped Send).
+    fn judge_peer(&self, who: &Identity, peer: PeerAddr) -> Result<PeerPorts, Refusal>;
+}
+
+/// Unpredictable bytes.
+pub trait Entropy {
+    /// Fills `out`.
+    fn fill(&mut self, out: &mut [u8]);
+}
+
+/// Takes the events that the server emits. Called on the packet thread: it must not block.
+pub trait EventSink {
+    /// Hands one event over.
+    fn record(&mut self, event: super::event::Event);
+}

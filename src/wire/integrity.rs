@@ -1,0 +1,132 @@
+//! Keys, MESSAGE-INTEGRITY and MESSAGE-INTEGRITY-SHA256 (RFC 8489 §9.2, §14.5, §14.6).
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use md5::{Digest, Md5};
+use sha1::Sha1;
+use sha2::Sha256;
+use zeroize::Zeroize;
+
+/// How the long-term key is derived from the password (RFC 8489 §18.5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u16)]
+pub enum PasswordAlgorithm {
+    /// 0x0001: MD5, what every client before RFC 8489 uses.
+    Md5 = 0x0001,
+    /// 0x0002: SHA-256.
+    Sha256 = 0x0002,
+}
+
+/// The longest key: SHA-256's.
+const KEY_MAX: usize = 32;
+
+/// A long-term key (RFC 8489 §9.2.2). It is kept instead of the password, wiped when dropped, and never printed.
+#[derive(Clone)]
+pub struct LongTermKey {
+    algorithm: PasswordAlgorithm,
+    bytes: [u8; KEY_MAX],
+}
+
+impl LongTermKey {
+    /// `MD5(username ":" realm ":" password)`, or the same with SHA-256.
+    pub fn derive(algorithm: PasswordAlgorithm, username: &[u8], realm: &[u8], password: &[u8]) -> Self {
+        let parts = [username, b":", realm, b":", password];
+        let mut bytes = [0; KEY_MAX];
+        match algorithm {
+            PasswordAlgorithm::Md5 => copy_into(&mut bytes, &digest::<Md5>(&parts)),
+            PasswordAlgorithm::Sha256 => copy_into(&mut bytes, &digest::<Sha256>(&parts)),
+        }
+        Self { algorithm, bytes }
+    }
+
+    /// How it was derived.
+    pub fn algorithm(&self) -> PasswordAlgorithm {
+        self.algorithm
+    }
+
+    /// The key: 16 bytes for MD5, 32 for SHA-256.
+    pub fn as_bytes(&self) -> &[u8] {
+        let len = match self.algorithm {
+            PasswordAlgorithm::Md5 => 16,
+            PasswordAlgorithm::Sha256 => 32,
+        };
+        self.bytes.get(..len).unwrap_or_default()
+    }
+}
+
+impl Drop for LongTermKey {
+    fn drop(&mut self) {
+        self.bytes.zeroize();
+    }
+}
+
+impl fmt::Debug for LongTermKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LongTermKey").field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+fn digest<D: Digest>(parts: &[&[u8]]) -> md5::digest::Output<D> {
+    let mut hash = D::new();
+    for part in parts {
+        hash.update(part);
+    }
+    hash.finalize()
+}
+
+fn copy_into(to: &mut [u8], from: &[u8]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
+    }
+}
+
+/// Which integrity attribute (RFC 8489 §14.5, §14.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Integrity {
+    /// MESSAGE-INTEGRITY: HMAC-SHA1, 20 bytes.
+    Sha1,
+    /// MESSAGE-INTEGRITY-SHA256: HMAC-SHA256, 32 bytes.
+    Sha256,
+}
+
+/// An HMAC that has taken in its key: checking or signing a message clones it, which saves two of about four
+/// compressions for a message of 100 to 150 bytes.
+#[derive(Clone)]
+pub struct IntegrityKey(Keyed);
+
+#[derive(Clone)]
+enum Keyed {
+    Sha1(Hmac<Sha1>),
+    Sha256(Hmac<Sha256>),
+}
+
+impl IntegrityKey {
+    /// From a long-term key.
+    pub fn new(integrity: Integrity, key: &LongTermKey) -> Self {
+        Self::from_raw(integrity, key.as_bytes())
+    }
+
+    /// From the bytes of a key, such as a short-term password (RFC 8489 §9.1.1).
+    pub fn from_raw(integrity: Integrity, key: &[u8]) -> Self {
+        // `new_from_slice` of an HMAC takes keys of every length (RFC 2104 §3): the error cannot happen.
+        Self(match integrity {
+            Integrity::Sha1 => Keyed::Sha1(Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&[0; 64].into()))),
+            Integrity::Sha256 => Keyed::Sha256(Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&[0; 64].into()))),
+        })
+    }
+
+    /// Which attribute it makes.
+    pub fn integrity(&self) -> Integrity {
+        match self.0 {
+            Keyed::Sha1(_) => Integrity::Sha1,
+            Keyed::Sha256(_) => Integrity::Sha256,
+        }
+    }
+}
+
+impl fmt::Debug for IntegrityKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("IntegrityKey").field(&self.integrity()).finish()
+    }
+}
