@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::addr::{Family, Path, PeerAddr, RelayedAddr};
+use super::addr::{Path, PeerAddr, RelayedAddr};
 use super::clock::Now;
 use super::reason::{AuthReason, CloseReason, RuleId};
 use super::seam::Identity;
@@ -35,9 +35,9 @@ pub struct AllocationRecord {
     pub who: Identity,
     /// The client's 5-tuple.
     pub path: Path,
-    /// The relayed transport address.
+    /// The relayed transport address, as advertised.
     pub relayed: RelayedAddr,
-    /// The socket's own address where it differs from the advertised one is the engine's affair and not recorded.
+    /// When it was opened.
     pub opened: Now,
 }
 
@@ -66,10 +66,12 @@ pub enum Denial {
         /// The rule that denies it.
         rule: RuleId,
     },
+    /// 403: the client's own address, by this rule.
+    Client(RuleId),
     /// 437 or 441: the 5-tuple or the allocation is another user's.
     WrongUser,
-    /// 440: the family is not offered.
-    Family(Option<Family>),
+    /// 440: the family is not offered; its number as the client wrote it (RFC 8656 §18.6).
+    Family(u8),
     /// 442: the transport is not offered.
     TransportProtocol(u8),
     /// 486: the user's share is used up.

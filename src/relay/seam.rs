@@ -63,6 +63,15 @@ pub struct Refusal {
     pub rule: RuleId,
 }
 
+/// Why a user may not have another allocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdmitRefusal {
+    /// Not from this client address (403): RFC 8656 §21.4 forbids 6to4 and Teredo sources.
+    Forbidden(Refusal),
+    /// The user's share is used up (486).
+    OverQuota(Refusal),
+}
+
 /// The questions of the relay floor.
 pub trait Policy {
     /// What an allocation holds of a user's share; dropping it gives it back.
@@ -80,11 +89,11 @@ pub trait Policy {
         proof: &mut dyn FnMut(&LongTermKey) -> bool,
     ) -> Result<Identity, AuthReason>;
 
-    /// May the user have one more allocation? (RFC 8656 §7.2, step 10; a refusal is a 486.)
+    /// May the user have one more allocation, and from this client? (RFC 8656 §7.2, step 10, and §21.4.)
     ///
     /// # Errors
-    /// The limit that is reached.
-    fn admit(&self, now: Now, who: &Identity, path: &Path) -> Result<Self::Lease, Refusal>;
+    /// What stands against it.
+    fn admit(&self, now: Now, who: &Identity, path: &Path) -> Result<Self::Lease, AdmitRefusal>;
 
     /// May the user send to and hear from this peer? `peer`'s port is 0 where the request names none.
     ///
