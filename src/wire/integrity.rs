@@ -112,7 +112,9 @@ impl IntegrityKey {
         // `new_from_slice` of an HMAC takes keys of every length (RFC 2104 §3): the error cannot happen.
         Self(match integrity {
             Integrity::Sha1 => Keyed::Sha1(Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&[0; 64].into()))),
-            Integrity::Sha256 => Keyed::Sha256(Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&[0; 64].into()))),
+            Integrity::Sha256 => {
+                Keyed::Sha256(Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&[0; 64].into())))
+            }
         })
     }
 
