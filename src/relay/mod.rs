@@ -12,6 +12,7 @@ pub mod command;
 pub mod counters;
 pub mod event;
 pub mod limits;
+pub mod port_set;
 pub mod reason;
 pub mod seam;
 pub mod verdict;

@@ -99,6 +99,10 @@ reasons! {
         UnknownKeyId = "unknown_key_id",
         /// The password does not match under any live secret.
         WrongPassword = "wrong_password",
+        /// The password matches under a secret whose last day has passed.
+        SecretRetired = "secret_retired",
+        /// The credential is bound to a zone that is not this one.
+        WrongZone = "wrong_zone",
         /// REALM is not ours.
         WrongRealm = "wrong_realm",
         /// USERHASH was sent although it was not offered.

@@ -1,11 +1,13 @@
 //! What the relay floor asks of the floors around it: policy and randomness. Asked on requests only, never for a relayed
 //! packet: the answers are stored in the allocation, its permissions and its channels.
 
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::addr::{Path, PeerAddr};
 use super::clock::Now;
+use super::port_set::PortSet;
 use super::reason::{AuthReason, RuleId};
 use crate::wire::integrity::{LongTermKey, PasswordAlgorithm};
 
@@ -23,6 +25,8 @@ pub struct Identity {
     pub key_id: Option<Arc<str>>,
     /// When an ephemeral credential expires, in seconds since 1970; none for static users.
     pub expires_unix: Option<u64>,
+    /// The most allocations the user may have by the word of this credential, however many the limits allow.
+    pub max_allocations: Option<NonZeroU32>,
 }
 
 /// What a request says of its sender.
@@ -44,6 +48,8 @@ pub enum PeerPorts {
     Any,
     /// These only: the host is our own, and only its relayed ports may be reached.
     Only(RangeInclusive<u16>),
+    /// These only: rules on ports are in force.
+    Listed(Arc<PortSet>),
 }
 
 impl PeerPorts {
@@ -52,6 +58,7 @@ impl PeerPorts {
         match self {
             Self::Any => port != 0,
             Self::Only(range) => range.contains(&port),
+            Self::Listed(ports) => ports.contains(port),
         }
     }
 }

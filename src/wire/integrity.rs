@@ -40,6 +40,16 @@ impl LongTermKey {
         Self { algorithm, bytes }
     }
 
+    /// A key that was derived elsewhere: 16 bytes for MD5, 32 for SHA-256; none if `key` has another length.
+    pub fn from_bytes(algorithm: PasswordAlgorithm, key: &[u8]) -> Option<Self> {
+        let mut this = Self { algorithm, bytes: [0; KEY_MAX] };
+        if key.len() != this.as_bytes().len() {
+            return None;
+        }
+        copy_into(&mut this.bytes, key);
+        Some(this)
+    }
+
     /// How it was derived.
     pub fn algorithm(&self) -> PasswordAlgorithm {
         self.algorithm
