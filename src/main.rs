@@ -1,1 +1,4 @@
+//! The `turnkeep` command.
+#![forbid(unsafe_code)]
+
 fn main() {}

@@ -7,7 +7,7 @@ use super::clock::Now;
 use super::reason::{AuthReason, CloseReason, RuleId};
 use super::seam::Identity;
 
-/// An allocation's name in the audit trail: a UUIDv7 (RFC 9562 §5.7), so that it never repeats, not even over a restart.
+/// An allocation's name in the audit trail: a UUIDv7 (RFC 9562 §5.7), so that it never repeats, restart or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AllocationUuid(pub [u8; 16]);
 

@@ -1,5 +1,5 @@
-//! Why something was dropped, refused or closed. Each reason's name is at once the metric's label, the audit's reason and
-//! the word in the log, so an admin finds all three by one search.
+//! Why something was dropped, refused or closed. Each reason's name is at once the metric's label, the audit's reason
+//! and the word in the log, so an admin finds all three by one search.
 
 macro_rules! reasons {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $label:literal,)+ }) => {
@@ -55,7 +55,7 @@ reasons! {
         TruncatedChannelData = "truncated_channel_data",
         /// The peer's family is not the relayed address's.
         FamilyMismatch = "family_mismatch",
-        /// Another user asked for an allocation on this 5-tuple; the owner must authenticate again first (RFC 8656 §7.4).
+        /// Another user asked for an allocation on this 5-tuple; its owner must authenticate again (RFC 8656 §7.4).
         Suspended = "suspended",
         /// The request is being worked on; a retransmission needs no second answer.
         InProgress = "in_progress",

@@ -1,5 +1,5 @@
-//! What the relay floor asks of the floors around it: policy and randomness. Asked on requests only, never for a relayed
-//! packet: the answers are stored in the allocation, its permissions and its channels.
+//! What the relay floor asks of the floors around it: policy and randomness. Asked on requests only, never for a
+//! relayed packet: the answers are stored in the allocation, its permissions and its channels.
 
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
