@@ -1,0 +1,78 @@
+//! UNKNOWN-ATTRIBUTES (RFC 8489 §14.13).
+
+use super::{AttributeType, Decode, Encode};
+use crate::wire::header::TransactionId;
+
+/// UNKNOWN-ATTRIBUTES (RFC 8489 §14.13): the types that a 420 complains of. A list of odd length is padded like any
+/// value, not by repeating the last type as RFC 3489 did.
+#[derive(Clone, Copy)]
+pub struct UnknownAttributes<'a>(List<'a>);
+
+#[derive(Clone, Copy)]
+enum List<'a> {
+    Types(&'a [AttributeType]),
+    /// Big-endian pairs of bytes.
+    Wire(&'a [u8]),
+}
+
+impl<'a> UnknownAttributes<'a> {
+    /// To be written.
+    pub const fn new(types: &'a [AttributeType]) -> Self {
+        Self(List::Types(types))
+    }
+
+    /// The types, in order.
+    pub fn iter(&self) -> impl Iterator<Item = AttributeType> + 'a {
+        let (types, wire): (&[AttributeType], &[u8]) = match self.0 {
+            List::Types(types) => (types, &[]),
+            List::Wire(wire) => (&[], wire),
+        };
+        let read = wire
+            .as_chunks()
+            .0
+            .iter()
+            .map(|pair| AttributeType(u16::from_be_bytes(*pair)));
+        types.iter().copied().chain(read)
+    }
+}
+
+impl<'a> Decode<'a> for UnknownAttributes<'a> {
+    const TYPE: AttributeType = AttributeType::UNKNOWN_ATTRIBUTES;
+
+    fn decode(value: &'a [u8], _: &TransactionId) -> Option<Self> {
+        value.len().is_multiple_of(2).then_some(Self(List::Wire(value)))
+    }
+}
+
+impl Encode for UnknownAttributes<'_> {
+    fn attribute_type(&self) -> AttributeType {
+        AttributeType::UNKNOWN_ATTRIBUTES
+    }
+
+    fn value_len(&self) -> usize {
+        match self.0 {
+            List::Types(types) => types.len().saturating_mul(2),
+            List::Wire(wire) => wire.len(),
+        }
+    }
+
+    fn encode_value(&self, out: &mut [u8], _: &TransactionId) {
+        for (pair, attribute) in out.as_chunks_mut().0.iter_mut().zip(self.iter()) {
+            *pair = attribute.0.to_be_bytes();
+        }
+    }
+}
+
+impl PartialEq for UnknownAttributes<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for UnknownAttributes<'_> {}
+
+impl std::fmt::Debug for UnknownAttributes<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}

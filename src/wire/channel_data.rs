@@ -1,0 +1,113 @@
+//! ChannelData (RFC 8656 §12.4): four bytes of header, then the payload.
+
+use std::fmt;
+use std::ops::Range;
+
+/// A channel number that can be bound: 0x4000 to 0x4FFF (RFC 8656 §12).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChannelNumber(u16);
+
+impl ChannelNumber {
+    /// The lowest.
+    pub const MIN: Self = Self(0x4000);
+    /// The highest.
+    pub const MAX: Self = Self(0x4FFF);
+
+    /// The channel with this number, if it is one.
+    #[inline]
+    pub const fn new(number: u16) -> Option<Self> {
+        if number >= Self::MIN.0 && number <= Self::MAX.0 {
+            Some(Self(number))
+        } else {
+            None
+        }
+    }
+
+    /// The number.
+    #[inline]
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl TryFrom<u16> for ChannelNumber {
+    type Error = ChannelDataError;
+
+    fn try_from(number: u16) -> Result<Self, Self::Error> {
+        Self::new(number).ok_or(ChannelDataError::BadNumber)
+    }
+}
+
+impl fmt::Debug for ChannelNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "0x{:04x}", self.0)
+    }
+}
+
+/// Bytes before the payload.
+pub const CHANNEL_HEADER_LEN: usize = 4;
+
+/// The header that goes before a payload of `len` bytes. Over UDP nothing need follow it; over a stream it is padded to a
+/// multiple of 4 with bytes that `len` does not count (RFC 8656 §12.5).
+#[inline]
+pub const fn header(number: ChannelNumber, len: u16) -> [u8; CHANNEL_HEADER_LEN] {
+    let [n0, n1] = number.0.to_be_bytes();
+    let [l0, l1] = len.to_be_bytes();
+    [n0, n1, l0, l1]
+}
+
+/// A ChannelData message in a datagram.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelData {
+    /// On which channel.
+    pub number: ChannelNumber,
+    /// Which bytes of the datagram are the payload; can be none.
+    pub payload: Range<usize>,
+}
+
+impl ChannelData {
+    /// Reads a datagram. Bytes behind the length are ignored: they may be padding (RFC 8656 §12.6).
+    ///
+    /// # Errors
+    /// See [`ChannelDataError`].
+    #[inline]
+    pub fn parse(datagram: &[u8]) -> Result<Self, ChannelDataError> {
+        let Some((&[n0, n1, l0, l1], rest)) = datagram.split_first_chunk() else {
+            return Err(ChannelDataError::TooShort);
+        };
+        let Some(number) = ChannelNumber::new(u16::from_be_bytes([n0, n1])) else {
+            return Err(ChannelDataError::BadNumber);
+        };
+        let len = usize::from(u16::from_be_bytes([l0, l1]));
+        if len > rest.len() {
+            return Err(ChannelDataError::Truncated);
+        }
+        Ok(Self {
+            number,
+            payload: CHANNEL_HEADER_LEN..CHANNEL_HEADER_LEN.saturating_add(len),
+        })
+    }
+}
+
+/// Why a datagram is no ChannelData message: it is silently discarded (RFC 8656 §12.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelDataError {
+    /// Fewer bytes than a header has.
+    TooShort,
+    /// Not 0x4000 to 0x4FFF.
+    BadNumber,
+    /// The length says more than the datagram holds.
+    Truncated,
+}
+
+impl fmt::Display for ChannelDataError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooShort => "shorter than a ChannelData header",
+            Self::BadNumber => "not a channel number",
+            Self::Truncated => "the length runs past the end of the datagram",
+        })
+    }
+}
+
+impl std::error::Error for ChannelDataError {}
