@@ -1,5 +1,4 @@
 //! The published test vectors, bit for bit in both directions: RFC 5769 §2 and RFC 8489 Appendix B.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::attribute::{Nonce, Realm, Software, Userhash, Username, XorMappedAddress};
 use super::integrity::{PasswordAlgorithm, userhash};
