@@ -13,10 +13,10 @@ pub struct Counters {
     pub packets_to_clients: u64,
     /// Their payload, in bytes.
     pub bytes_to_clients: u64,
-    /// Requests that were answered, errors included.
+    /// Requests that were answered at once, errors included.
     pub replies: u64,
-    /// Binding indications and other messages that need no answer.
-    pub keepalives: u64,
+    /// Messages without an answer of their own: Allocates whose answer follows, Binding indications.
+    pub pending: u64,
     drops: Drops,
 }
 

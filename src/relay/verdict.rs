@@ -65,10 +65,10 @@ impl Front {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 
-    /// A front that `fill` writes and whose length it returns (cut at [`FRONT_MAX`]).
-    pub(super) fn build(fill: impl FnOnce(&mut [u8; FRONT_MAX]) -> usize) -> Self {
+    /// A front of these bytes, at most [`FRONT_MAX`] of them.
+    pub(super) fn new(front: &[u8]) -> Self {
         let mut bytes = [0; FRONT_MAX];
-        let len = fill(&mut bytes).min(FRONT_MAX);
-        Self { bytes, len: u8::try_from(len).unwrap_or_default() }
+        bytes.iter_mut().zip(front).for_each(|(to, from)| *to = *from);
+        Self { bytes, len: u8::try_from(front.len().min(FRONT_MAX)).unwrap_or_default() }
     }
 }

@@ -95,9 +95,7 @@ fn decode_address(value: &[u8], mask: Mask) -> Option<SocketAddr> {
         FAMILY_V4 => {
             let ip: [u8; 4] = ip.try_into().ok()?;
             let [m0, m1, m2, m3, ..] = mask;
-            IpAddr::V4(Ipv4Addr::from_bits(
-                u32::from_be_bytes(ip) ^ u32::from_be_bytes([m0, m1, m2, m3]),
-            ))
+            IpAddr::V4(Ipv4Addr::from_bits(u32::from_be_bytes(ip) ^ u32::from_be_bytes([m0, m1, m2, m3])))
         }
         FAMILY_V6 => {
             let ip: [u8; 16] = ip.try_into().ok()?;
@@ -116,10 +114,7 @@ fn encode_address(address: SocketAddr, mask: Mask, out: &mut [u8]) {
     match address.ip() {
         IpAddr::V4(ip) => {
             let [a0, a1, a2, a3] = ip.octets();
-            fill(
-                out,
-                &[0, FAMILY_V4, p0 ^ m0, p1 ^ m1, a0 ^ m0, a1 ^ m1, a2 ^ m2, a3 ^ m3],
-            );
+            fill(out, &[0, FAMILY_V4, p0 ^ m0, p1 ^ m1, a0 ^ m0, a1 ^ m1, a2 ^ m2, a3 ^ m3]);
         }
         IpAddr::V6(ip) => {
             let ip = (ip.to_bits() ^ u128::from_be_bytes(mask)).to_be_bytes();

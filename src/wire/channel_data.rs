@@ -16,11 +16,7 @@ impl ChannelNumber {
     /// The channel with this number, if it is one.
     #[inline]
     pub const fn new(number: u16) -> Option<Self> {
-        if number >= Self::MIN.0 && number <= Self::MAX.0 {
-            Some(Self(number))
-        } else {
-            None
-        }
+        if number >= Self::MIN.0 && number <= Self::MAX.0 { Some(Self(number)) } else { None }
     }
 
     /// The number.
@@ -82,10 +78,7 @@ impl ChannelData {
         if len > rest.len() {
             return Err(ChannelDataError::Truncated);
         }
-        Ok(Self {
-            number,
-            payload: CHANNEL_HEADER_LEN..CHANNEL_HEADER_LEN.saturating_add(len),
-        })
+        Ok(Self { number, payload: CHANNEL_HEADER_LEN..CHANNEL_HEADER_LEN.saturating_add(len) })
     }
 }
 

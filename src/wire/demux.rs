@@ -43,11 +43,7 @@ mod tests {
                 192..=255 => Kind::Other, // unassigned
             };
             assert_eq!(classify(&[byte]), expected, "{byte}");
-            assert_eq!(
-                classify(&[byte, 0xff, 0xff]),
-                expected,
-                "{byte}: only the first byte counts"
-            );
+            assert_eq!(classify(&[byte, 0xff, 0xff]), expected, "{byte}: only the first byte counts");
         }
     }
 

@@ -72,10 +72,7 @@ impl<'a> Decode<'a> for ErrorCode<'a> {
 
     fn decode(value: &'a [u8], _: &TransactionId) -> Option<Self> {
         let (&[_, _, class, number], reason) = value.split_first_chunk()?;
-        Some(Self {
-            code: decode_code(class, number)?,
-            reason: decode_reason(reason)?,
-        })
+        Some(Self { code: decode_code(class, number)?, reason: decode_reason(reason)? })
     }
 }
 
@@ -109,11 +106,7 @@ impl<'a> Decode<'a> for AddressErrorCode<'a> {
 
     fn decode(value: &'a [u8], _: &TransactionId) -> Option<Self> {
         let (&[family, _, class, number], reason) = value.split_first_chunk()?;
-        Some(Self {
-            family,
-            code: decode_code(class, number)?,
-            reason: decode_reason(reason)?,
-        })
+        Some(Self { family, code: decode_code(class, number)?, reason: decode_reason(reason)? })
     }
 }
 
@@ -154,11 +147,7 @@ fn decode_reason(reason: &[u8]) -> Option<&str> {
 }
 
 fn encode(family: u8, code: u16, reason: &str, out: &mut [u8]) {
-    let code = if matches!(code, 300..=699) {
-        code
-    } else {
-        ErrorCode::SERVER_ERROR.code
-    };
+    let code = if matches!(code, 300..=699) { code } else { ErrorCode::SERVER_ERROR.code };
     // Both fit a byte: 3 to 6, and 0 to 99.
     let [class, number] = [code / 100, code % 100].map(|part| u8::try_from(part).unwrap_or_default());
     if let Some((front, rest)) = out.split_at_mut_checked(4) {

@@ -35,9 +35,7 @@ impl Header {
         let [len_hi, len_lo] = self.body_len.to_be_bytes();
         let [c0, c1, c2, c3] = COOKIE_BYTES;
         let [t0, t1, t2, t3, t4, t5, t6, t7, t8, t9, t10, t11] = self.transaction_id.0;
-        [
-            type_hi, type_lo, len_hi, len_lo, c0, c1, c2, c3, t0, t1, t2, t3, t4, t5, t6, t7, t8, t9, t10, t11,
-        ]
+        [type_hi, type_lo, len_hi, len_lo, c0, c1, c2, c3, t0, t1, t2, t3, t4, t5, t6, t7, t8, t9, t10, t11]
     }
 }
 
@@ -194,10 +192,7 @@ pub(super) const fn message_type(method: Method, class: Class) -> u16 {
 /// Takes a message type apart; the top two bits are not looked at.
 #[inline]
 pub(super) const fn split_message_type(message_type: u16) -> (Method, Class) {
-    (
-        Method::of_message_type(message_type),
-        Class::of_message_type(message_type),
-    )
+    (Method::of_message_type(message_type), Class::of_message_type(message_type))
 }
 
 #[cfg(test)]
@@ -252,10 +247,7 @@ mod tests {
         assert_eq!(format!("{:?}", Method::SEND), "Send");
         assert!(Method::REGISTERED.is_sorted());
         assert!(Method::REGISTERED.iter().all(|method| method.name().is_some()));
-        assert_eq!(
-            CLASSES.map(Class::name),
-            ["request", "indication", "success response", "error response"]
-        );
+        assert_eq!(CLASSES.map(Class::name), ["request", "indication", "success response", "error response"]);
     }
 
     /// C-001: RFC 8489 §5.
@@ -269,9 +261,7 @@ mod tests {
         };
         assert_eq!(
             header.to_bytes(),
-            [
-                0x01, 0x03, 0x12, 0x34, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
-            ]
+            [0x01, 0x03, 0x12, 0x34, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
         );
         assert_eq!(header.transaction_id.to_string(), "0102030405060708090a0b0c");
         assert_eq!(format!("{:?}", header.transaction_id), "0102030405060708090a0b0c");

@@ -92,9 +92,7 @@ impl Drop for LongTermKey {
 
 impl fmt::Debug for LongTermKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LongTermKey")
-            .field("algorithm", &self.algorithm)
-            .finish_non_exhaustive()
+        f.debug_struct("LongTermKey").field("algorithm", &self.algorithm).finish_non_exhaustive()
     }
 }
 

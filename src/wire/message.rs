@@ -58,13 +58,7 @@ impl<'a> Message<'a> {
             return Err(ParseError::BadLength);
         }
         let open_end = datagram.len();
-        let mut message = Self {
-            datagram,
-            header,
-            open_end,
-            first: [0; SLOTS],
-            unknown: Unknown::NONE,
-        };
+        let mut message = Self { datagram, header, open_end, first: [0; SLOTS], unknown: Unknown::NONE };
         message.index(body)?;
         Ok(message)
     }
@@ -158,9 +152,7 @@ impl<'a> Message<'a> {
 
     /// Every attribute of this type, in order, for the types that may repeat (XOR-PEER-ADDRESS, RFC 8656 §10.1).
     pub fn all<T: Decode<'a>>(&self) -> impl Iterator<Item = Result<T, InvalidAttribute>> {
-        self.open_attributes()
-            .filter(|(attribute, _)| *attribute == T::TYPE)
-            .map(|(_, range)| self.decode(range))
+        self.open_attributes().filter(|(attribute, _)| *attribute == T::TYPE).map(|(_, range)| self.decode(range))
     }
 
     #[inline]
@@ -180,10 +172,7 @@ impl<'a> Message<'a> {
     #[inline]
     pub fn range_of(&self, attribute: AttributeType) -> Option<Range<usize>> {
         let Some(slot) = attribute.slot() else {
-            return self
-                .open_attributes()
-                .find(|(found, _)| *found == attribute)
-                .map(|(_, range)| range);
+            return self.open_attributes().find(|(found, _)| *found == attribute).map(|(_, range)| range);
         };
         match self.first.get(slot)? {
             0 => None,
@@ -204,10 +193,7 @@ impl<'a> Message<'a> {
             return Fingerprint::Absent;
         };
         let is_last = range.end == self.datagram.len();
-        let before = self
-            .datagram
-            .get(..range.start.saturating_sub(ATTRIBUTE_HEADER_LEN))
-            .unwrap_or_default();
+        let before = self.datagram.get(..range.start.saturating_sub(ATTRIBUTE_HEADER_LEN)).unwrap_or_default();
         if is_last && self.datagram.get(range) == Some(&fingerprint::value(before)) {
             Fingerprint::Valid
         } else {
@@ -219,9 +205,7 @@ impl<'a> Message<'a> {
     /// (RFC 8489 §9.2.4), else MESSAGE-INTEGRITY.
     #[inline]
     pub fn integrity(&self) -> Option<Integrity> {
-        [Integrity::Sha256, Integrity::Sha1]
-            .into_iter()
-            .find(|integrity| self.has(integrity.attribute_type()))
+        [Integrity::Sha256, Integrity::Sha1].into_iter().find(|integrity| self.has(integrity.attribute_type()))
     }
 
     /// Checks the integrity attribute that decides, in constant time.
@@ -233,25 +217,15 @@ impl<'a> Message<'a> {
     /// There is none, it has a wrong length, or it does not match; a key for the other attribute never matches.
     pub fn verify_integrity(&self, key: &IntegrityKey) -> Result<(), IntegrityError> {
         let integrity = self.integrity().ok_or(IntegrityError::Missing)?;
-        let range = self
-            .range_of(integrity.attribute_type())
-            .ok_or(IntegrityError::Missing)?;
+        let range = self.range_of(integrity.attribute_type()).ok_or(IntegrityError::Missing)?;
         if range.len() != integrity.len() {
             return Err(IntegrityError::BadLength);
         }
         // The HMAC sees a message that ends with this attribute (RFC 8489 §14.5). It ends within the datagram's own length.
         let body_len = u16::try_from(range.end.saturating_sub(HEADER_LEN)).unwrap_or_default();
         let (method, class) = self.message_type();
-        let header = Header {
-            method,
-            class,
-            body_len,
-            transaction_id: self.transaction_id(),
-        }
-        .to_bytes();
-        let before = self
-            .datagram
-            .get(HEADER_LEN..range.start.saturating_sub(ATTRIBUTE_HEADER_LEN));
+        let header = Header { method, class, body_len, transaction_id: self.transaction_id() }.to_bytes();
+        let before = self.datagram.get(HEADER_LEN..range.start.saturating_sub(ATTRIBUTE_HEADER_LEN));
         let value = self.datagram.get(range);
         match (before, value) {
             (Some(before), Some(value)) if key.integrity() == integrity && key.verify(&header, before, value) => Ok(()),
@@ -261,18 +235,12 @@ impl<'a> Message<'a> {
 
     /// Every attribute as it lies in the datagram, type and range of the value, with those that do not count.
     pub fn attributes(&self) -> Attributes<'a> {
-        Attributes {
-            bytes: self.datagram,
-            offset: HEADER_LEN,
-        }
+        Attributes { bytes: self.datagram, offset: HEADER_LEN }
     }
 
     /// Those before the first integrity attribute or FINGERPRINT.
     fn open_attributes(&self) -> Attributes<'a> {
-        Attributes {
-            bytes: self.datagram.get(..self.open_end).unwrap_or_default(),
-            offset: HEADER_LEN,
-        }
+        Attributes { bytes: self.datagram.get(..self.open_end).unwrap_or_default(), offset: HEADER_LEN }
     }
 }
 
@@ -339,9 +307,7 @@ impl Iterator for Attributes<'_> {
 
 impl fmt::Debug for Attributes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map()
-            .entries(self.clone().map(|(attribute, value)| (attribute, value.len())))
-            .finish()
+        f.debug_map().entries(self.clone().map(|(attribute, value)| (attribute, value.len()))).finish()
     }
 }
 
@@ -369,10 +335,7 @@ impl Scope {
         match self {
             Self::Open => true,
             Self::BehindSha1 => {
-                matches!(
-                    attribute,
-                    AttributeType::MESSAGE_INTEGRITY_SHA256 | AttributeType::FINGERPRINT
-                )
+                matches!(attribute, AttributeType::MESSAGE_INTEGRITY_SHA256 | AttributeType::FINGERPRINT)
             }
             Self::BehindSha256 => attribute == AttributeType::FINGERPRINT,
             Self::BehindFingerprint => false,
@@ -398,10 +361,7 @@ struct Unknown {
 }
 
 impl Unknown {
-    const NONE: Self = Self {
-        types: [AttributeType(0); MAX_UNKNOWN],
-        len: 0,
-    };
+    const NONE: Self = Self { types: [AttributeType(0); MAX_UNKNOWN], len: 0 };
 
     fn as_slice(&self) -> &[AttributeType] {
         self.types.get(..usize::from(self.len)).unwrap_or_default()

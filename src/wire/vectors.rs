@@ -37,9 +37,7 @@ impl Encode for Raw<'_> {
 }
 
 fn bytes(hex: &str) -> Vec<u8> {
-    hex.split_whitespace()
-        .map(|byte| u8::from_str_radix(byte, 16).unwrap())
-        .collect()
+    hex.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
 }
 
 fn short_term_key() -> IntegrityKey {
@@ -62,10 +60,7 @@ fn assert_written_but_for_blanks(printed: &[u8], write: impl FnOnce(&mut Message
     assert_eq!(out[..HEADER_LEN], printed[..HEADER_LEN]);
     let values = |message: &Message<'_>| -> Vec<_> {
         let bytes = message.as_bytes();
-        message
-            .attributes()
-            .map(|(attribute, value)| (attribute, bytes[value].to_vec()))
-            .collect()
+        message.attributes().map(|(attribute, value)| (attribute, bytes[value].to_vec())).collect()
     };
     for (ours, printed) in values(&written).into_iter().zip(values(&message)) {
         if !matches!(ours.0, AttributeType::MESSAGE_INTEGRITY | AttributeType::FINGERPRINT) {
@@ -83,9 +78,7 @@ fn assert_signed_bit_exactly(printed: &[u8]) {
     let mut writer = MessageWriter::new(&mut out, message.method(), message.class(), message.transaction_id()).unwrap();
     for (attribute, value) in message.attributes().take_while(|(_, value)| value.start < integrity_at) {
         // Padding as part of the value, its length mended below, is the only way to make the writer send blanks.
-        writer
-            .put(&Raw(attribute, &printed[value.start..value.end.next_multiple_of(4)]))
-            .unwrap();
+        writer.put(&Raw(attribute, &printed[value.start..value.end.next_multiple_of(4)])).unwrap();
     }
     let len = writer.finish();
     assert_eq!(len, integrity_at);
@@ -127,15 +120,8 @@ fn rfc_5769_request() {
     assert_signed_bit_exactly(&printed);
     assert_written_but_for_blanks(&printed, |writer| {
         writer.put(&Software(b"STUN test client")).unwrap();
-        writer
-            .put(&Raw(AttributeType::PRIORITY, &[0x6e, 0x00, 0x01, 0xff]))
-            .unwrap();
-        writer
-            .put(&Raw(
-                AttributeType::ICE_CONTROLLED,
-                &[0x93, 0x2f, 0xf9, 0xb1, 0x51, 0x26, 0x3b, 0x36],
-            ))
-            .unwrap();
+        writer.put(&Raw(AttributeType::PRIORITY, &[0x6e, 0x00, 0x01, 0xff])).unwrap();
+        writer.put(&Raw(AttributeType::ICE_CONTROLLED, &[0x93, 0x2f, 0xf9, 0xb1, 0x51, 0x26, 0x3b, 0x36])).unwrap();
         writer.put(&Username(b"evtj:h6vY")).unwrap();
     });
 }
@@ -233,11 +219,7 @@ fn rfc_8489_sha256_request() {
 
     let integrity_at = printed.len() - 36;
     let header: [u8; HEADER_LEN] = printed[..HEADER_LEN].try_into().unwrap();
-    assert!(key.verify(
-        &header,
-        &printed[HEADER_LEN..integrity_at],
-        &printed[integrity_at + 4..]
-    ));
+    assert!(key.verify(&header, &printed[HEADER_LEN..integrity_at], &printed[integrity_at + 4..]));
 
     printed[3] = 0x88;
     let message = Message::parse(&printed).unwrap();

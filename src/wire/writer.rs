@@ -34,19 +34,9 @@ impl<'b> MessageWriter<'b> {
         class: Class,
         transaction_id: TransactionId,
     ) -> Result<Self, BufferFull> {
-        let writer = Self {
-            out,
-            len: HEADER_LEN,
-            method,
-            class,
-            transaction_id,
-        };
+        let writer = Self { out, len: HEADER_LEN, method, class, transaction_id };
         let header = writer.header();
-        writer
-            .out
-            .first_chunk_mut()
-            .map(|front| *front = header)
-            .ok_or(BufferFull)?;
+        writer.out.first_chunk_mut().map(|front| *front = header).ok_or(BufferFull)?;
         Ok(writer)
     }
 
@@ -89,11 +79,8 @@ impl<'b> MessageWriter<'b> {
         // The CRC sees the final length.
         self.write_header();
         let crc = fingerprint::value(self.out.get(..before).unwrap_or_default());
-        let value = self
-            .out
-            .get_mut(before..)
-            .and_then(|rest| rest.get_mut(4..))
-            .and_then(|rest| rest.first_chunk_mut());
+        let value =
+            self.out.get_mut(before..).and_then(|rest| rest.get_mut(4..)).and_then(|rest| rest.first_chunk_mut());
         value.map(|value| *value = crc).ok_or(BufferFull)
     }
 
@@ -134,19 +121,8 @@ impl<'b> MessageWriter<'b> {
     fn header(&self) -> [u8; HEADER_LEN] {
         // `append` keeps it within MAX_BODY_LEN.
         let body_len = u16::try_from(self.len.saturating_sub(HEADER_LEN)).unwrap_or(u16::MAX);
-        let Self {
-            method,
-            class,
-            transaction_id,
-            ..
-        } = *self;
-        Header {
-            method,
-            class,
-            body_len,
-            transaction_id,
-        }
-        .to_bytes()
+        let Self { method, class, transaction_id, .. } = *self;
+        Header { method, class, body_len, transaction_id }.to_bytes()
     }
 }
 
@@ -191,19 +167,10 @@ pub fn data_indication_front(
     let address_len = address_len(peer);
     let data_at = (HEADER_LEN + 4).saturating_add(address_len);
     let len = data_at.saturating_add(4);
-    let body_len = len
-        .saturating_sub(HEADER_LEN)
-        .saturating_add(payload_len)
-        .saturating_add(padding);
+    let body_len = len.saturating_sub(HEADER_LEN).saturating_add(payload_len).saturating_add(padding);
     let body_len = u16::try_from(body_len).map_err(|_| BufferFull)?;
 
-    let header = Header {
-        method: Method::DATA,
-        class: Class::Indication,
-        body_len,
-        transaction_id,
-    }
-    .to_bytes();
+    let header = Header { method: Method::DATA, class: Class::Indication, body_len, transaction_id }.to_bytes();
     let (front, rest) = out.split_first_chunk_mut().ok_or(BufferFull)?;
     *front = header;
     let (front, rest) = rest.split_first_chunk_mut().ok_or(BufferFull)?;

@@ -81,10 +81,7 @@ pub struct PasswordAlgorithmAttribute<'a> {
 impl PasswordAlgorithmAttribute<'static> {
     /// A registered algorithm, which has no parameters.
     pub const fn new(algorithm: PasswordAlgorithm) -> Self {
-        Self {
-            number: algorithm.number(),
-            parameters: &[],
-        }
+        Self { number: algorithm.number(), parameters: &[] }
     }
 }
 
@@ -124,11 +121,5 @@ fn split_entry(bytes: &[u8]) -> Option<(PasswordAlgorithmAttribute<'_>, &[u8])> 
     let len = usize::from(u16::from_be_bytes([l0, l1]));
     let parameters = rest.get(..len)?;
     let rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
-    Some((
-        PasswordAlgorithmAttribute {
-            number: u16::from_be_bytes([n0, n1]),
-            parameters,
-        },
-        rest,
-    ))
+    Some((PasswordAlgorithmAttribute { number: u16::from_be_bytes([n0, n1]), parameters }, rest))
 }

@@ -21,12 +21,8 @@ fixed_attribute!(
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Lifetime(pub u32);
 
-fixed_attribute!(
-    Lifetime = LIFETIME,
-    [u8; 4],
-    |bytes| Some(Self(u32::from_be_bytes(bytes))),
-    |Self(seconds)| seconds.to_be_bytes()
-);
+fixed_attribute!(Lifetime = LIFETIME, [u8; 4], |bytes| Some(Self(u32::from_be_bytes(bytes))), |Self(seconds)| seconds
+    .to_be_bytes());
 
 opaque_attribute! {
     /// DATA (RFC 8656 §18.4): what goes to or came from the peer. It can be empty; Debug shows its length only.
@@ -69,9 +65,7 @@ const RESERVE_NEXT: u8 = 0x80;
 fixed_attribute!(
     EvenPort = EVEN_PORT,
     [u8; 1],
-    |[flags]| Some(Self {
-        reserve_next: flags & RESERVE_NEXT != 0
-    }),
+    |[flags]| Some(Self { reserve_next: flags & RESERVE_NEXT != 0 }),
     |even_port| [if even_port.reserve_next { RESERVE_NEXT } else { 0 }]
 );
 
@@ -87,12 +81,11 @@ impl RequestedTransport {
     pub const TCP: Self = Self(6);
 }
 
-fixed_attribute!(
-    RequestedTransport = REQUESTED_TRANSPORT,
-    [u8; 4],
-    |[protocol, ..]| Some(Self(protocol)),
-    |Self(protocol)| [*protocol, 0, 0, 0]
-);
+fixed_attribute!(RequestedTransport = REQUESTED_TRANSPORT, [u8; 4], |[protocol, ..]| Some(Self(protocol)), |Self(
+    protocol,
+)| [
+    *protocol, 0, 0, 0
+]);
 
 /// DONT-FRAGMENT (RFC 8656 §18.9): a flag without a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -104,12 +97,7 @@ fixed_attribute!(DontFragment = DONT_FRAGMENT, [u8; 0], |[]| Some(Self), |Self| 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ReservationToken(pub [u8; 8]);
 
-fixed_attribute!(
-    ReservationToken = RESERVATION_TOKEN,
-    [u8; 8],
-    |token| Some(Self(token)),
-    |Self(token)| *token
-);
+fixed_attribute!(ReservationToken = RESERVATION_TOKEN, [u8; 8], |token| Some(Self(token)), |Self(token)| *token);
 
 impl std::fmt::Debug for ReservationToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -135,11 +123,7 @@ fixed_attribute!(
     |[_, _, hi, lo, d0, d1, d2, d3]| {
         // The ninth bit of the code has no meaning: ICMP's codes have eight.
         let code_fits = hi & 1 == 0;
-        code_fits.then_some(Self {
-            icmp_type: hi >> 1,
-            code: lo,
-            error_data: [d0, d1, d2, d3],
-        })
+        code_fits.then_some(Self { icmp_type: hi >> 1, code: lo, error_data: [d0, d1, d2, d3] })
     },
     |icmp| {
         let [d0, d1, d2, d3] = icmp.error_data;

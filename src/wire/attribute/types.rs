@@ -233,11 +233,7 @@ const RUN: u16 = 64;
 const NO_SLOT: u8 = u8::MAX;
 
 // Indices below are compile-time values: one out of bounds would not compile.
-#[allow(
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation
-)]
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 const SLOT_OF: [u8; 2 * RUN as usize] = {
     let mut table = [NO_SLOT; 2 * RUN as usize];
     let mut slot = 0;
@@ -276,10 +272,7 @@ mod tests {
         for (slot, attribute) in UNDERSTOOD.iter().enumerate() {
             assert_eq!(attribute.slot(), Some(slot), "{attribute}");
         }
-        let understood = (0..=u16::MAX)
-            .map(AttributeType)
-            .filter(|attribute| attribute.is_understood())
-            .count();
+        let understood = (0..=u16::MAX).map(AttributeType).filter(|attribute| attribute.is_understood()).count();
         assert_eq!(understood, UNDERSTOOD.len());
     }
 
@@ -320,10 +313,6 @@ mod tests {
         assert_eq!(AttributeType::XOR_PEER_ADDRESS.to_string(), "XOR-PEER-ADDRESS");
         assert_eq!(format!("{:?}", AttributeType(0x7FFF)), "attribute 0x7fff");
         assert!(AttributeType::REGISTERED.is_sorted());
-        assert!(
-            AttributeType::REGISTERED
-                .iter()
-                .all(|attribute| attribute.name().is_some())
-        );
+        assert!(AttributeType::REGISTERED.iter().all(|attribute| attribute.name().is_some()));
     }
 }

@@ -27,11 +27,7 @@ impl<'a> UnknownAttributes<'a> {
             List::Types(types) => (types, &[]),
             List::Wire(wire) => (&[], wire),
         };
-        let read = wire
-            .as_chunks()
-            .0
-            .iter()
-            .map(|pair| AttributeType(u16::from_be_bytes(*pair)));
+        let read = wire.as_chunks().0.iter().map(|pair| AttributeType(u16::from_be_bytes(*pair)));
         types.iter().copied().chain(read)
     }
 }

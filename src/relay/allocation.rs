@@ -1,0 +1,213 @@
+//! One allocation (RFC 8656 §3.2) and the table of all of one worker's.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use super::addr::{Family, Path, RelayedAddr};
+use super::channel::Channels;
+use super::clock::{Instant, Now};
+use super::command::RelayId;
+use super::event::{AllocationRecord, AllocationUuid, Totals};
+use super::five_tuple::FiveTuple;
+use super::limits::MAX_ALLOCATIONS;
+use super::permission::Permissions;
+use super::seam::{Identity, PeerPorts};
+use super::verdict::Verdict;
+use crate::wire::header::TransactionId;
+use crate::wire::integrity::LongTermKey;
+
+/// What stands behind a client's 5-tuple. `L` is policy's lease on the user's share; it ends with the allocation.
+pub(super) struct Allocation<L> {
+    pub(super) uuid: AllocationUuid,
+    pub(super) path: Path,
+    pub(super) who: Identity,
+    /// USERNAME of the Allocate, byte for byte: requests about the allocation must carry the same (RFC 8656 §5).
+    pub(super) username: Box<[u8]>,
+    /// The key that USERNAME stands for, so that policy is not asked again for every Refresh.
+    pub(super) key: LongTermKey,
+    /// The Allocate's transaction id: its retransmission gets the same answer.
+    pub(super) transaction_id: TransactionId,
+    pub(super) stage: Stage,
+    /// The Allocate asked for this further family, which is not offered (ADDRESS-ERROR-CODE, RFC 8656 §7.2 step 9).
+    pub(super) refused_family: Option<u8>,
+    /// What the last success response said.
+    pub(super) lifetime: Duration,
+    pub(super) opened: Now,
+    pub(super) permissions: Permissions,
+    pub(super) channels: Channels,
+    pub(super) totals: Totals,
+    /// Somebody else asked for an allocation on this 5-tuple: nothing from peers is sent there until the owner has
+    /// authenticated again (RFC 8656 §7.4).
+    pub(super) suspended: bool,
+    #[expect(dead_code, reason = "held for its Drop")]
+    pub(super) lease: L,
+}
+
+/// How far an allocation has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stage {
+    /// The relay socket is being opened; the client has no answer yet.
+    Opening {
+        /// What its answer will need.
+        answer: PendingAnswer,
+    },
+    /// It relays until it expires.
+    Open {
+        /// Told to the client as XOR-RELAYED-ADDRESS.
+        relayed: RelayedAddr,
+        /// When it ends unless refreshed.
+        expires: Instant,
+    },
+}
+
+/// How an Allocate wants its success response, beyond what the allocation itself says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PendingAnswer {
+    /// The request had a FINGERPRINT.
+    pub(super) fingerprint: bool,
+    /// The request had a PASSWORD-ALGORITHM, so the answer carries MESSAGE-INTEGRITY-SHA256.
+    pub(super) sha256: bool,
+}
+
+impl<L> Allocation<L> {
+    /// The relayed address, while the allocation relays.
+    pub(super) fn relayed(&self, now: Instant) -> Option<RelayedAddr> {
+        match self.stage {
+            Stage::Open { relayed, expires } if expires > now => Some(relayed),
+            Stage::Open { .. } | Stage::Opening { .. } => None,
+        }
+    }
+
+    /// Installs or refreshes a permission, also for the channels of that address. Returns when it expires.
+    pub(super) fn permit(&mut self, ip: IpAddr, ports: PeerPorts, now: Instant) -> Instant {
+        let until = self.permissions.install(ip, ports, now);
+        self.channels.on_permission(ip, until);
+        until
+    }
+
+    /// The family of its relayed address, once it has one.
+    pub(super) fn family(&self) -> Option<Family> {
+        match self.stage {
+            Stage::Open { relayed, .. } => Some(relayed.family()),
+            Stage::Opening { .. } => None,
+        }
+    }
+
+    /// Adds what became of a datagram from the client to the totals.
+    pub(super) fn count(&mut self, verdict: &Verdict) {
+        let totals = &mut self.totals;
+        match verdict {
+            Verdict::Forward { payload, .. } => {
+                totals.packets_to_peers = totals.packets_to_peers.wrapping_add(1);
+                totals.bytes_to_peers = totals.bytes_to_peers.wrapping_add(payload.len() as u64);
+            }
+            Verdict::Drop(_) => totals.dropped = totals.dropped.wrapping_add(1),
+            Verdict::Reply { .. } | Verdict::Pending => {}
+        }
+    }
+
+    /// What the audit trail says of it; none before it is open.
+    pub(super) fn record(&self) -> Option<AllocationRecord> {
+        let Stage::Open { relayed, .. } = self.stage else { return None };
+        Some(AllocationRecord { uuid: self.uuid, who: self.who.clone(), path: self.path, relayed, opened: self.opened })
+    }
+}
+
+/// All allocations of one worker, found by 5-tuple (what clients send) and by relay socket (what peers send).
+pub(super) struct Table<L> {
+    slots: Vec<Slot<L>>,
+    free: Vec<u32>,
+    by_five_tuple: HashMap<FiveTuple, u32, FixedState>,
+}
+
+struct Slot<L> {
+    generation: u32,
+    allocation: Option<Box<Allocation<L>>>,
+}
+
+impl<L> Table<L> {
+    /// An empty table. `seed` is random, since clients choose their 5-tuples.
+    pub(super) fn new(seed: u64) -> Self {
+        Self { slots: Vec::new(), free: Vec::new(), by_five_tuple: HashMap::with_hasher(FixedState::with_seed(seed)) }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_five_tuple.len()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.len() >= MAX_ALLOCATIONS as usize
+    }
+
+    pub(super) fn find(&self, path: &Path) -> Option<RelayId> {
+        let slot = *self.by_five_tuple.get(&FiveTuple::of(path))?;
+        Some(RelayId { slot, generation: self.slots.get(slot as usize)?.generation })
+    }
+
+    pub(super) fn by_path(&mut self, path: &Path) -> Option<(RelayId, &mut Allocation<L>)> {
+        let index = *self.by_five_tuple.get(&FiveTuple::of(path))?;
+        let slot = self.slots.get_mut(index as usize)?;
+        Some((RelayId { slot: index, generation: slot.generation }, slot.allocation.as_deref_mut()?))
+    }
+
+    pub(super) fn get(&self, id: RelayId) -> Option<&Allocation<L>> {
+        self.slots.get(id.slot as usize).filter(|slot| slot.generation == id.generation)?.allocation.as_deref()
+    }
+
+    pub(super) fn get_mut(&mut self, id: RelayId) -> Option<&mut Allocation<L>> {
+        let slot = self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?;
+        slot.allocation.as_deref_mut()
+    }
+
+    /// The id that a slot has now.
+    pub(super) fn at(&self, slot: u32) -> Option<RelayId> {
+        let found = self.slots.get(slot as usize)?;
+        found.allocation.as_ref()?;
+        Some(RelayId { slot, generation: found.generation })
+    }
+
+    /// Takes in an allocation whose 5-tuple is free. None when the table is full.
+    pub(super) fn insert(&mut self, allocation: Allocation<L>) -> Option<RelayId> {
+        if self.is_full() {
+            return None;
+        }
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => {
+                let index = u32::try_from(self.slots.len()).ok()?;
+                self.slots.push(Slot { generation: 0, allocation: None });
+                index
+            }
+        };
+        let slot = self.slots.get_mut(index as usize)?;
+        self.by_five_tuple.insert(FiveTuple::of(&allocation.path), index);
+        slot.allocation = Some(Box::new(allocation));
+        Some(RelayId { slot: index, generation: slot.generation })
+    }
+
+    pub(super) fn remove(&mut self, id: RelayId) -> Option<Box<Allocation<L>>> {
+        let slot = self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?;
+        let allocation = slot.allocation.take()?;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(id.slot);
+        self.by_five_tuple.remove(&FiveTuple::of(&allocation.path));
+        self.give_back();
+        Some(allocation)
+    }
+
+    /// After a crowd has left, its memory goes back: what is kept is at most four times what is used.
+    fn give_back(&mut self) {
+        const KEEP: usize = 1024;
+        if self.by_five_tuple.capacity() > KEEP && self.by_five_tuple.len() < self.by_five_tuple.capacity() / 4 {
+            self.by_five_tuple.shrink_to(KEEP);
+        }
+    }
+
+    /// The ids of all.
+    pub(super) fn ids(&self) -> Vec<RelayId> {
+        (0..).take(self.slots.len()).filter_map(|slot| self.at(slot)).collect()
+    }
+}

@@ -1,0 +1,169 @@
+//! Requests: who may make them, and one file a method for what they do.
+
+use std::time::Duration;
+
+use super::addr::Path;
+use super::clock::Now;
+use super::command::RelayId;
+use super::event::{Denial, Event, RequestKind};
+use super::limits::MAX_REPLY;
+use super::reason::DropReason;
+use super::seam::{Entropy, Identity, PeerPorts, Policy};
+use super::server::Server;
+use super::verdict::Verdict;
+use crate::relay::addr::{Family, PeerAddr};
+use crate::wire::attribute::{AttributeType, ErrorCode, Lifetime};
+use crate::wire::header::Method;
+use crate::wire::message::Message;
+
+pub(super) mod allocate;
+mod answer;
+mod authenticate;
+mod binding;
+mod channel_bind;
+mod create_permission;
+mod refresh;
+pub(super) mod send;
+
+use answer::Answer;
+use authenticate::{Authenticated, authenticate};
+
+/// What every handler is given.
+struct Request<'a> {
+    now: Now,
+    path: Path,
+    kind: RequestKind,
+    message: &'a Message<'a>,
+}
+
+impl Request<'_> {
+    fn has_fingerprint(&self) -> bool {
+        self.message.has(AttributeType::FINGERPRINT)
+    }
+}
+
+/// Answers a request, or says why not.
+pub(super) fn handle<P: Policy, E: Entropy>(
+    server: &mut Server<P, E>,
+    now: Now,
+    path: Path,
+    message: &Message<'_>,
+    reply: &mut [u8; MAX_REPLY],
+) -> Verdict {
+    let answer = Answer::new(message, reply);
+    let kind = match message.method() {
+        Method::BINDING => return binding::handle(path, message, answer),
+        Method::ALLOCATE => RequestKind::Allocate,
+        Method::REFRESH => RequestKind::Refresh,
+        Method::CREATE_PERMISSION => RequestKind::CreatePermission,
+        Method::CHANNEL_BIND => RequestKind::ChannelBind,
+        // Counted among what RFC 8489 §6.3 discards; so are Connect and ConnectionBind (RFC 6062) while they are off.
+        _ => return Verdict::Drop(DropReason::UnsupportedMethod),
+    };
+    let request = Request { now, path, kind, message };
+    let (sender, answer) = match authenticate(server, &request, answer) {
+        Ok(authenticated) => authenticated,
+        Err(verdict) => return verdict,
+    };
+    if !message.unknown_required().is_empty() {
+        return answer.unknown_attributes(message.unknown_required());
+    }
+    match kind {
+        RequestKind::Allocate => allocate::handle(server, &request, &sender, answer),
+        RequestKind::Refresh => refresh::handle(server, &request, &sender, answer),
+        RequestKind::CreatePermission => create_permission::handle(server, &request, &sender, answer),
+        RequestKind::ChannelBind => channel_bind::handle(server, &request, &sender, answer),
+    }
+}
+
+/// A refusal of an authenticated request: what the client is told, and what the audit trail is told if anything.
+struct Refused {
+    error: ErrorCode<'static>,
+    denial: Option<Denial>,
+}
+
+impl Refused {
+    /// One that the audit trail need not know: the client's own mistake.
+    fn quietly(error: ErrorCode<'static>) -> Self {
+        Self { error, denial: None }
+    }
+
+    /// 400, with the mistake in words.
+    fn bad_request(reason: &'static str) -> Self {
+        Self::quietly(ErrorCode { reason, ..ErrorCode::BAD_REQUEST })
+    }
+
+    /// 508, with what there is no more of.
+    fn out_of(reason: &'static str) -> Self {
+        let error = ErrorCode { reason, ..ErrorCode::INSUFFICIENT_CAPACITY };
+        Self::loudly(error, Denial::Capacity(reason))
+    }
+
+    /// One that the audit trail hears of.
+    fn loudly(error: ErrorCode<'static>, denial: Denial) -> Self {
+        Self { error, denial: Some(denial) }
+    }
+}
+
+impl<P: Policy, E: Entropy> Server<P, E> {
+    fn refuse(&mut self, request: &Request<'_>, who: &Identity, answer: Answer<'_>, refused: Refused) -> Verdict {
+        if let Some(denial) = refused.denial {
+            self.audit_denial(request, Some(who), refused.error.code, denial);
+        }
+        answer.error(refused.error)
+    }
+
+    fn audit_denial(&mut self, request: &Request<'_>, who: Option<&Identity>, code: u16, denial: Denial) {
+        let allocation = self.table.find(&request.path).and_then(|id| self.table.get(id)).map(|found| found.uuid);
+        self.audit(Event::Denied {
+            at: request.now,
+            path: request.path,
+            who: who.cloned(),
+            allocation,
+            request: request.kind,
+            code,
+            denial,
+        });
+    }
+
+    /// The allocation that the request is about: it stands, and it is the sender's (RFC 8656 §5).
+    fn own_allocation(&mut self, request: &Request<'_>, sender: &Authenticated<'_>) -> Result<RelayId, Refused> {
+        let none = || Refused::quietly(ErrorCode::ALLOCATION_MISMATCH);
+        let (id, allocation) = self.table.by_path(&request.path).ok_or_else(none)?;
+        if allocation.relayed(request.now.instant).is_none() {
+            return Err(none());
+        }
+        if *allocation.username != *sender.username {
+            return Err(Refused::loudly(ErrorCode::WRONG_CREDENTIALS, Denial::WrongUser));
+        }
+        allocation.suspended = false;
+        Ok(id)
+    }
+
+    /// Whether the allocation may talk to `peer`: its family first, then policy (D-06 of the conformance list).
+    fn judge_peer(&self, id: RelayId, peer: PeerAddr) -> Result<PeerPorts, Refused> {
+        let Some(allocation) = self.table.get(id) else {
+            return Err(Refused::quietly(ErrorCode::ALLOCATION_MISMATCH));
+        };
+        if allocation.family() != Some(peer.family()) {
+            return Err(Refused::quietly(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH));
+        }
+        self.policy
+            .judge_peer(&allocation.who, peer)
+            .map_err(|refusal| Refused::loudly(ErrorCode::FORBIDDEN, Denial::Peer { peer, rule: refusal.rule }))
+    }
+}
+
+/// A granted lifetime, for the client.
+fn lifetime_attribute(lifetime: Duration) -> Lifetime {
+    Lifetime(u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX))
+}
+
+/// The family that a number of RFC 8656 §18.6 stands for.
+fn family(number: u8) -> Option<Family> {
+    match number {
+        0x01 => Some(Family::V4),
+        0x02 => Some(Family::V6),
+        _ => None,
+    }
+}

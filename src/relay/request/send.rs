@@ -1,0 +1,44 @@
+//! Send indications (RFC 8656 §11.2).
+
+use std::ops::Range;
+
+use crate::relay::addr::PeerAddr;
+use crate::relay::allocation::Allocation;
+use crate::relay::clock::Instant;
+use crate::relay::reason::DropReason;
+use crate::wire::attribute::{AttributeType, XorPeerAddress};
+use crate::wire::message::Message;
+
+/// A Send indication that may pass.
+pub(in crate::relay) struct Send {
+    pub(in crate::relay) peer: PeerAddr,
+    pub(in crate::relay) payload: Range<usize>,
+    pub(in crate::relay) dont_fragment: bool,
+}
+
+/// What a Send indication is to do, or why it is dropped: no answer is ever due (RFC 8656 §11.2).
+pub(in crate::relay) fn judge<L>(
+    allocation: &Allocation<L>,
+    now: Instant,
+    message: &Message<'_>,
+) -> Result<Send, DropReason> {
+    if !message.unknown_required().is_empty() {
+        return Err(DropReason::UnknownAttribute);
+    }
+    let relayed = allocation.relayed(now).ok_or(DropReason::RelayNotOpen)?;
+    let peer = message.get::<XorPeerAddress>().ok().flatten().ok_or(DropReason::BadSend)?;
+    let payload = message.range_of(AttributeType::DATA).ok_or(DropReason::BadSend)?;
+    let peer = PeerAddr(peer.0);
+    if peer.port() == 0 {
+        return Err(DropReason::BadSend);
+    }
+    if peer.family() != relayed.family() {
+        return Err(DropReason::FamilyMismatch);
+    }
+    let permission = allocation.permissions.get(peer.ip(), now).ok_or(DropReason::NoPermission)?;
+    if !permission.ports.allow(peer.port()) {
+        return Err(DropReason::PeerPortDenied);
+    }
+    let dont_fragment = message.has(AttributeType::DONT_FRAGMENT);
+    Ok(Send { peer, payload, dont_fragment })
+}

@@ -1,0 +1,117 @@
+//! Freed 5-tuples: for as long as a client may retransmit, an old Allocate must not make a second allocation, and nobody
+//! else gets the 5-tuple (D-09 of the conformance list).
+
+use std::collections::VecDeque;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use super::addr::Path;
+use super::clock::Instant;
+use super::five_tuple::FiveTuple;
+use super::limits::{FIVE_TUPLE_REST, MAX_RESTING_FIVE_TUPLES};
+use super::seam::UserId;
+use crate::wire::header::TransactionId;
+
+/// The freed 5-tuples of the last seconds, oldest first.
+pub(super) struct Resting {
+    entries: HashMap<FiveTuple, Rest, FixedState>,
+    order: VecDeque<(Instant, FiveTuple)>,
+}
+
+struct Rest {
+    until: Instant,
+    user: UserId,
+    transaction_id: TransactionId,
+}
+
+impl Resting {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { entries: HashMap::with_hasher(FixedState::with_seed(seed)), order: VecDeque::new() }
+    }
+
+    /// Lays the 5-tuple of a closed allocation to rest. `transaction_id` is its Allocate's.
+    pub(super) fn add(&mut self, now: Instant, path: &Path, user: UserId, transaction_id: TransactionId) {
+        self.forget(now);
+        let (until, key) = (now.after(FIVE_TUPLE_REST), FiveTuple::of(path));
+        self.entries.insert(key, Rest { until, user, transaction_id });
+        self.order.push_back((until, key));
+    }
+
+    /// Whether this Allocate may have the 5-tuple: it is new, and the user's who had it last.
+    pub(super) fn admits(&mut self, now: Instant, path: &Path, user: &UserId, transaction_id: TransactionId) -> bool {
+        self.forget(now);
+        let Some(rest) = self.entries.get(&FiveTuple::of(path)) else { return true };
+        rest.until <= now || (rest.user == *user && rest.transaction_id != transaction_id)
+    }
+
+    /// Drops what has rested, and the oldest beyond the cap.
+    fn forget(&mut self, now: Instant) {
+        while let Some((until, key)) = self.order.front().copied() {
+            if until > now && self.order.len() < MAX_RESTING_FIVE_TUPLES {
+                return;
+            }
+            self.order.pop_front();
+            // A 5-tuple that was freed again meanwhile has a later entry in the queue.
+            if self.entries.get(&key).is_some_and(|rest| rest.until == until) {
+                self.entries.remove(&key);
+            }
+        }
+        self.entries.shrink_to(64);
+        self.order.shrink_to(64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::addr::{ClientAddr, ListenerId, ServerAddr, Transport};
+
+    fn path(client: usize) -> Path {
+        let client = u32::try_from(client).unwrap().to_be_bytes();
+        Path {
+            client: ClientAddr((client, 5000).into()),
+            server: ServerAddr(([192, 0, 2, 9], 3478).into()),
+            transport: Transport::Udp,
+            listener: ListenerId(0),
+        }
+    }
+
+    fn at(second: u64) -> Instant {
+        Instant::from_nanos(second * 1_000_000_000)
+    }
+
+    const OLD: TransactionId = TransactionId([1; 12]);
+    const NEW: TransactionId = TransactionId([2; 12]);
+
+    #[test]
+    fn for_40_seconds_only_the_same_user_with_a_new_request() {
+        let (mut resting, alice, bob) = (Resting::new(1), UserId("alice".into()), UserId("bob".into()));
+        resting.add(at(0), &path(1), alice.clone(), OLD);
+        assert!(!resting.admits(at(39), &path(1), &alice, OLD));
+        assert!(!resting.admits(at(39), &path(1), &bob, NEW));
+        assert!(resting.admits(at(39), &path(1), &alice, NEW));
+        assert!(resting.admits(at(39), &path(2), &bob, NEW));
+        assert!(resting.admits(at(40), &path(1), &bob, NEW));
+        assert!(resting.entries.is_empty() && resting.order.is_empty());
+    }
+
+    #[test]
+    fn freed_twice_it_rests_from_the_second_time() {
+        let (mut resting, alice, bob) = (Resting::new(1), UserId("alice".into()), UserId("bob".into()));
+        resting.add(at(0), &path(1), alice.clone(), OLD);
+        resting.add(at(30), &path(1), alice, NEW);
+        assert!(!resting.admits(at(69), &path(1), &bob, OLD));
+        assert!(resting.admits(at(70), &path(1), &bob, OLD));
+    }
+
+    #[test]
+    fn is_bounded() {
+        let (mut resting, alice) = (Resting::new(1), UserId("alice".into()));
+        for client in 0..MAX_RESTING_FIVE_TUPLES + 10 {
+            resting.add(at(0), &path(client), alice.clone(), OLD);
+        }
+        assert!(resting.entries.len() <= MAX_RESTING_FIVE_TUPLES);
+        assert_eq!(resting.entries.len(), resting.order.len());
+    }
+}
