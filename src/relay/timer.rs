@@ -1,7 +1,8 @@
-//! A timing wheel with one deadline for each allocation slot: constant time to set, move and cancel, in one-second steps.
+//! A timing wheel with one deadline for each allocation slot: constant time to set, move and cancel, in one-second
+//! steps.
 //!
-//! Only allocations have timers. A permission or channel is judged by its own expiry whenever it is used, so ten thousand of
-//! them running out in one second cost nothing.
+//! Only allocations have timers. A permission or channel is judged by its own expiry whenever it is used, so ten
+//! thousand of them running out in one second cost nothing.
 
 use super::clock::Instant;
 
@@ -205,7 +206,8 @@ mod tests {
                 }
                 let mut fired: Vec<u32> = std::iter::from_fn(|| wheel.pop_due(at(now))).collect();
                 fired.sort_unstable();
-                let mut due: Vec<u32> = model.iter().filter(|(_, second)| **second <= now).map(|(key, _)| *key).collect();
+                let due = model.iter().filter(|(_, second)| **second <= now);
+                let mut due: Vec<u32> = due.map(|(key, _)| *key).collect();
                 due.sort_unstable();
                 model.retain(|_, second| *second > now);
                 prop_assert_eq!(fired, due);

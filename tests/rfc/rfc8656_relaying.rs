@@ -15,7 +15,7 @@ fn data_flows_both_ways_by_indication_and_by_channel() {
     let relayed = alice.allocate(&mut world);
     assert_eq!(alice.permit(&mut world, PEER), 0);
     assert_eq!(alice.send(&mut world, PEER, b"hello"), to_peer(b"hello", relayed));
-    let [Output::ToClient { bytes, .. }] = &world.from_peer(relayed, PEER.parse().unwrap(), b"there")[..] else {
+    let [Output::ToClient { bytes, .. }] = &world.peer_says(relayed, PEER.parse().unwrap(), b"there")[..] else {
         panic!("a Data indication");
     };
     assert_eq!(bytes[..2], [0x00, 0x17]);
@@ -23,7 +23,7 @@ fn data_flows_both_ways_by_indication_and_by_channel() {
 
     assert_eq!(alice.bind(&mut world, 0x4000, PEER), 0);
     assert_eq!(alice.channel_data(&mut world, 0x4000, b"hello"), to_peer(b"hello", relayed));
-    let [Output::ToClient { bytes, .. }] = &world.from_peer(relayed, PEER.parse().unwrap(), b"there")[..] else {
+    let [Output::ToClient { bytes, .. }] = &world.peer_says(relayed, PEER.parse().unwrap(), b"there")[..] else {
         panic!("ChannelData");
     };
     assert_eq!(*bytes, [&channel_header(0x4000, 5)[..], b"there"].concat());

@@ -203,7 +203,7 @@ impl World {
     }
 
     /// Hands the server a client's datagram; returns all that leaves because of it.
-    pub fn from_client(&mut self, path: Path, datagram: &[u8]) -> Vec<Output> {
+    pub fn client_says(&mut self, path: Path, datagram: &[u8]) -> Vec<Output> {
         let mut reply = [0xAA; MAX_REPLY];
         let mut outputs = Vec::new();
         match self.server.on_client_datagram(self.now, path, datagram, &mut reply) {
@@ -222,7 +222,7 @@ impl World {
     }
 
     /// Hands the server a peer's datagram; returns what leaves for the client.
-    pub fn from_peer(&mut self, relayed: SocketAddr, peer: SocketAddr, payload: &[u8]) -> Vec<Output> {
+    pub fn peer_says(&mut self, relayed: SocketAddr, peer: SocketAddr, payload: &[u8]) -> Vec<Output> {
         let Some(relay) = self.relays.iter().find(|(_, address)| **address == relayed).map(|(relay, _)| *relay) else {
             return Vec::new();
         };
@@ -373,7 +373,7 @@ impl Client {
     /// Gets a nonce by an Allocate without credentials.
     pub fn challenge(&mut self, world: &mut World) {
         let request = self.bare(Method::ALLOCATE, &[&RequestedTransport(17)]);
-        let answer = only_reply(world.from_client(self.path, &request));
+        let answer = only_reply(world.client_says(self.path, &request));
         self.learn(&answer);
     }
 
@@ -390,7 +390,7 @@ impl Client {
     /// Sends a signed request and returns its answer.
     pub fn ask(&mut self, world: &mut World, method: Method, attributes: &[&dyn Attribute]) -> Vec<u8> {
         let request = self.signed(method, attributes);
-        only_reply(world.from_client(self.path, &request))
+        only_reply(world.client_says(self.path, &request))
     }
 
     /// Gets an allocation; returns the relayed address.
@@ -426,11 +426,11 @@ impl Client {
     pub fn send(&mut self, world: &mut World, peer: &str, payload: &[u8]) -> Vec<Output> {
         let id = self.id();
         let (peer, data) = (XorPeerAddress(peer.parse().unwrap()), Data(payload));
-        world.from_client(self.path, &message(Method::SEND, Class::Indication, id, &[&peer, &data], None))
+        world.client_says(self.path, &message(Method::SEND, Class::Indication, id, &[&peer, &data], None))
     }
 
     pub fn channel_data(&mut self, world: &mut World, number: u16, payload: &[u8]) -> Vec<Output> {
-        world.from_client(self.path, &channel_message(number, payload))
+        world.client_says(self.path, &channel_message(number, payload))
     }
 }
 

@@ -1,5 +1,5 @@
-//! The long-term credential mechanism (RFC 8489 §9.2.4), in the RFC's order but for one thing: a nonce that is not ours is
-//! refused first, by its own MAC alone, so that a flood of forged requests costs no key derivation (D-02).
+//! The long-term credential mechanism (RFC 8489 §9.2.4), in the RFC's order but for one thing: a nonce that is not
+//! ours is refused first, by its own MAC alone, so that a flood of forged requests costs no key derivation (D-02).
 
 use super::Request;
 use super::answer::Answer;
