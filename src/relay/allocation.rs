@@ -46,6 +46,8 @@ pub(super) struct Allocation<L> {
     pub(super) lease: L,
 }
 
+const _: () = assert!(size_of::<Allocation<()>>() <= 400, "there may be a million of them");
+
 /// How far an allocation has come.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Stage {
