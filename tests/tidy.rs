@@ -80,7 +80,7 @@ fn what_the_readme_tells_to_run_exists() {
 
 #[test]
 fn every_example_configuration_is_tested() {
-    let tests: String = repository().filter(Source::is_rust).map(|source| source.text).collect();
+    let tests: String = repository().into_iter().filter(Source::is_rust).map(|source| source.text).collect();
     for path in walk(&root().join("config")) {
         let name = path.file_name().expect("a file has a name").to_string_lossy().into_owned();
         assert!(tests.contains(&name), "config/{name}: no test mentions it; load and check it in one");
@@ -132,7 +132,7 @@ type Rule = fn(&Source, &mut Report);
 /// Fails with every complaint that `rule` has about the repository.
 fn hold(rule: Rule) {
     let mut report = Report::default();
-    repository().for_each(|source| rule(&source, &mut report));
+    repository().iter().for_each(|source| rule(source, &mut report));
     let complaints: String = report.0.iter().map(|complaint| format!("\n{complaint}")).collect();
     assert!(complaints.is_empty(), "{complaints}\n");
 }
@@ -149,17 +149,25 @@ fn passes(rule: Rule, path: &str, text: &str) -> bool {
 }
 
 /// Every text file that we wrote.
-fn repository() -> impl Iterator<Item = Source> {
+fn repository() -> Vec<Source> {
     const OURS: [&str; 7] = ["rs", "md", "toml", "py", "mjs", "sh", "yml"];
     let is_ours = |path: &Path| match path.extension() {
         Some(extension) => OURS.iter().any(|ours| extension == *ours),
         None => path.starts_with(root().join("scripts")) || path.starts_with(root().join(".ci")),
     };
-    walk(&root()).into_iter().filter(move |path| is_ours(path)).map(|path| {
+    let source = |path: PathBuf| {
         let relative = path.strip_prefix(root()).expect("below the root").to_string_lossy().into_owned();
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{relative}: {error}"));
         Source::new(&relative, &text)
-    })
+    };
+    let mut sources: Vec<_> = walk(&root()).into_iter().filter(|path| is_ours(path)).map(source).collect();
+    let for_tests: Vec<_> = sources.iter().flat_map(Source::test_modules).collect();
+    let is_for_tests = |source: &&mut Source| {
+        let module = source.module();
+        for_tests.iter().any(|path| module.starts_with(&path.iter().map(String::as_str).collect::<Vec<_>>()))
+    };
+    sources.iter_mut().filter(is_for_tests).for_each(Source::mark_as_test);
+    sources
 }
 
 /// The files below `directory`, without what is built, installed or generated.

@@ -47,10 +47,22 @@ impl Source {
 
     /// Whether the byte at `offset` is compiled for tests only.
     pub(crate) fn is_test_code(&self, offset: usize) -> bool {
-        !self.path.starts_with("src/")
-            || self.path.ends_with("/tests.rs")
-            || self.path.contains("/tests/")
-            || self.tests.iter().any(|range| range.contains(&offset))
+        !self.path.starts_with("src/") || self.tests.iter().any(|range| range.contains(&offset))
+    }
+
+    /// The modules in files of their own that this file declares for tests only, as paths.
+    pub(crate) fn test_modules(&self) -> Vec<Vec<String>> {
+        let name = |item: &Range<usize>| {
+            let (_, name) = self.code[item.clone()].strip_suffix(';')?.rsplit_once("mod ")?;
+            Some(name.trim().to_owned())
+        };
+        let own = self.module().into_iter().map(str::to_owned).collect::<Vec<_>>();
+        self.tests.iter().filter_map(name).map(|name| [own.clone(), vec![name]].concat()).collect()
+    }
+
+    /// Takes all of the file for test code, as its parent declares it.
+    pub(crate) fn mark_as_test(&mut self) {
+        self.tests = vec![0..self.code.len()];
     }
 
     /// Where `words`, one identifier or a path or macro such as `std::fs` or `todo!`, stands in the code.
@@ -226,6 +238,12 @@ fn test_items_are_told_from_the_rest() {
     assert!(["c", "d"].map(at).iter().all(|&at| source.is_test_code(at)));
     assert!(["a", "e"].map(at).iter().all(|&at| !source.is_test_code(at)));
     assert_eq!(["a", "c", "e"].map(|name| source.inline_depth(at(name))), [0, 2, 0]);
+}
+
+#[test]
+fn modules_for_tests_are_known() {
+    let source = Source::new("src/relay/mod.rs", "mod a;\n#[cfg(test)]\npub mod b;\n#[cfg(test)]\nmod c {}\n");
+    assert_eq!(source.test_modules(), [["relay", "b"]]);
 }
 
 #[test]

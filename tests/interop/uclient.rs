@@ -1,0 +1,215 @@
+//! coturn's own client and peer: each client sends messages through the relay to the peer, which sends them back.
+//! It asks for EVEN-PORT now and then, and picks channel numbers from all of RFC 5766's range, 0x4000 to 0x7FFF (§11).
+
+use std::fmt;
+use std::net::IpAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use super::against_each_server;
+use super::support::credential::{Credential, SECRET};
+use super::support::program::{Program, find, say};
+use super::support::server::{Make, Server, V4, V6, free_port};
+
+against_each_server!(
+    channels_v4,
+    channels_v6,
+    send_v4,
+    send_v6,
+    by_the_secret,
+    a_hundred_clients_with_channels_v4,
+    a_hundred_clients_with_channels_v6,
+    a_hundred_clients_with_send_v4,
+    a_hundred_clients_with_send_v6,
+    wrong_password,
+    nobody_echoes,
+);
+
+/// The default is a small run, in seconds: every path, little load.
+const SMALL: Run = Run { via: Via::Channels, ip: V4, clients: 4, messages: 50, login: Login::Minted };
+/// What a release must show.
+const LARGE: Run = Run { clients: 100, messages: 1000, ..SMALL };
+
+fn channels_v4(make: Make) {
+    SMALL.loses_nothing(make);
+}
+
+fn channels_v6(make: Make) {
+    Run { ip: V6, ..SMALL }.loses_nothing(make);
+}
+
+fn send_v4(make: Make) {
+    Run { via: Via::Send, ..SMALL }.loses_nothing(make);
+}
+
+fn send_v6(make: Make) {
+    Run { via: Via::Send, ip: V6, ..SMALL }.loses_nothing(make);
+}
+
+/// The client makes its own credentials: expiry a day ahead.
+fn by_the_secret(make: Make) {
+    Run { login: Login::Secret, ..SMALL }.loses_nothing(make);
+}
+
+fn a_hundred_clients_with_channels_v4(make: Make) {
+    LARGE.loses_nothing(make);
+}
+
+fn a_hundred_clients_with_channels_v6(make: Make) {
+    Run { ip: V6, ..LARGE }.loses_nothing(make);
+}
+
+fn a_hundred_clients_with_send_v4(make: Make) {
+    Run { via: Via::Send, ..LARGE }.loses_nothing(make);
+}
+
+fn a_hundred_clients_with_send_v6(make: Make) {
+    Run { via: Via::Send, ip: V6, ..LARGE }.loses_nothing(make);
+}
+
+/// That the client gets in with the right password means something only if it does not with a wrong one.
+fn wrong_password(make: Make) {
+    let Some(result) = Run { login: Login::Forged, ..SMALL }.start(make, true) else { return };
+    let error = result.expect_err("no allocation with a forged password");
+    assert!(error.contains("Cannot complete Allocation"), "{error}");
+}
+
+/// That nothing is lost means something only if the totals show when everything is.
+fn nobody_echoes(make: Make) {
+    let Some(result) = Run { messages: 5, ..SMALL }.start(make, false) else { return };
+    let totals = result.expect("totals, even if all is lost");
+    assert_eq!((totals.sent, totals.received), (20, 0));
+}
+
+/// How messages go through the relay.
+#[derive(Clone, Copy, Debug)]
+enum Via {
+    Channels,
+    Send,
+}
+
+/// Where the client's credentials come from.
+#[derive(Clone, Copy, Debug)]
+enum Login {
+    Minted,
+    Secret,
+    Forged,
+}
+
+/// One run of the client.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    via: Via,
+    ip: IpAddr,
+    clients: u64,
+    messages: u64,
+    login: Login,
+}
+
+impl Run {
+    const MESSAGE_BYTES: u64 = 170;
+
+    fn loses_nothing(self, make: Make) {
+        let Some(result) = self.start(make, true) else { return };
+        let totals = result.unwrap_or_else(|output| panic!("no totals in:\n{output}"));
+        say(&format!("{make:?}, {self}: {totals}"));
+        let all = self.clients * self.messages;
+        let expected = Totals {
+            sent: all,
+            received: all,
+            bytes_sent: all * Self::MESSAGE_BYTES,
+            bytes_received: all * Self::MESSAGE_BYTES,
+        };
+        assert_eq!(totals, expected);
+    }
+
+    /// The totals or, if there are none, all that the client said; nothing if a program is missing.
+    fn start(self, make: Make, with_peer: bool) -> Option<Result<Totals, String>> {
+        let (uclient, peer) = (find("turnutils_uclient")?, find("turnutils_peer")?);
+        let server = Server::start(make)?;
+        let peer_port = free_port();
+        let _peer = with_peer.then(|| {
+            let mut command = Command::new(peer);
+            command.args(["-L", &self.ip.to_string(), "-p", &peer_port.to_string()]);
+            Program::start(command, server.directory())
+        });
+        let mut command = self.command(uclient.as_os_str(), &server, peer_port);
+        command.current_dir(server.directory());
+        let finished = Program::start(command, server.directory()).finish(Duration::from_secs(120));
+        // The exit code says nothing: it is 0 when every message is lost.
+        Some(Totals::parse(&finished.output).ok_or(finished.output))
+    }
+
+    fn command(self, uclient: &std::ffi::OsStr, server: &Server, peer_port: u16) -> Command {
+        let mut command = Command::new(uclient);
+        let ip = self.ip.to_string();
+        // -c: without a second allocation for RTCP, which would need a reservation.
+        command.args(["-c", "-z", "5", "-L", &ip, "-e", &ip]);
+        command.arg(if self.ip == V4 { "-X" } else { "-x" });
+        if matches!(self.via, Via::Send) {
+            command.arg("-s");
+        }
+        let numbers = [
+            ("-p", u64::from(server.address(self.ip).port())),
+            ("-r", u64::from(peer_port)),
+            ("-m", self.clients),
+            ("-n", self.messages),
+            ("-l", Self::MESSAGE_BYTES),
+        ];
+        for (option, number) in numbers {
+            command.arg(option).arg(number.to_string());
+        }
+        let credential = match self.login {
+            Login::Secret => {
+                command.args(["-u", "uclient", "-W", SECRET]).arg(ip);
+                return command;
+            }
+            Login::Minted => Credential::of("uclient"),
+            Login::Forged => Credential::forged("uclient"),
+        };
+        command.args(["-u", &credential.username, "-w", &credential.password]).arg(ip);
+        command
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { via, ip, clients, messages, login } = self;
+        write!(f, "{via:?} on {ip}, {clients} clients of {messages} messages, password {login:?}")
+    }
+}
+
+/// What the client counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Totals {
+    sent: u64,
+    received: u64,
+    bytes_sent: u64,
+    bytes_received: u64,
+}
+
+impl Totals {
+    /// From the lines that it ends with, if it came that far: the last `tot_send_msgs=40`, `tot_recv_bytes ~ 8000` and
+    /// so on.
+    fn parse(output: &str) -> Option<Self> {
+        let last = |name: &str| {
+            let (_, rest) = output.rsplit_once(name)?;
+            let number = rest.trim_start_matches(['=', '~', ' ']).split(|c: char| !c.is_ascii_digit()).next()?;
+            number.parse().ok()
+        };
+        output.contains("Total lost packets").then_some(())?;
+        Some(Self {
+            sent: last("tot_send_msgs")?,
+            received: last("tot_recv_msgs")?,
+            bytes_sent: last("tot_send_bytes")?,
+            bytes_received: last("tot_recv_bytes")?,
+        })
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lost = self.sent.saturating_sub(self.received);
+        write!(f, "{} messages sent, {} received, {lost} lost", self.sent, self.received)
+    }
+}

@@ -1,0 +1,108 @@
+//! A TURN server on loopback addresses: ours, or Debian's coturn as the control that shows that a test can pass and
+//! fail on something else than our own mistakes.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::credential::SECRET;
+use super::program::{Program, find, wait_for};
+
+/// Whose server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Make {
+    Coturn,
+}
+
+/// A running server. It listens on 127.0.0.1 and ::1 and relays from both; loopback peers are allowed.
+pub(crate) struct Server {
+    port: u16,
+    program: Program,
+    directory: TempDir,
+}
+
+pub(crate) const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub(crate) const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+/// Where relayed addresses live: below the ports that the system gives to clients.
+const RELAY_PORTS: (u16, u16) = (10_000, 19_999);
+pub(crate) const REALM: &str = "turnkeep.test";
+
+impl Server {
+    /// Starts one on a free port and waits until it answers on both addresses; nothing if its program is missing.
+    pub(crate) fn start(make: Make) -> Option<Self> {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let port = free_port();
+        let command = match make {
+            Make::Coturn => coturn(&find("turnserver")?, port, directory.path()),
+        };
+        let program = Program::start(command, directory.path());
+        let mut server = Self { port, program, directory };
+        for ip in [V4, V6] {
+            server.wait_until_it_answers(ip);
+        }
+        Some(server)
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self, ip: IpAddr) -> SocketAddr {
+        SocketAddr::new(ip, self.port)
+    }
+
+    /// A directory for what belongs to the test; it goes with the server.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn wait_until_it_answers(&mut self, ip: IpAddr) {
+        let address = self.address(ip);
+        let answered = wait_for(Duration::from_secs(10), || {
+            if let Some(status) = self.program.ended() {
+                panic!("the server ended with {status}:\n{}", self.program.output());
+            }
+            answers_binding(address).then_some(())
+        });
+        assert!(answered.is_some(), "no answer to a Binding request on {address}:\n{}", self.program.output());
+    }
+}
+
+fn coturn(program: &Path, port: u16, directory: &Path) -> Command {
+    let config = directory.join("turnserver.conf");
+    let (first, last) = RELAY_PORTS;
+    let text = format!(
+        "listening-port={port}\nlistening-ip=127.0.0.1\nlistening-ip=::1\nrelay-ip=127.0.0.1\nrelay-ip=::1\n\
+         min-port={first}\nmax-port={last}\nrealm={REALM}\nuse-auth-secret\nstatic-auth-secret={SECRET}\n\
+         allow-loopback-peers\ncli-password=unused\nno-cli\nno-tls\nno-dtls\nno-tcp\nlog-file=stdout\n\
+         userdb={0}/turndb\npidfile={0}/pid\n",
+        directory.display()
+    );
+    fs::write(&config, text).expect("a writable directory");
+    let mut command = Command::new(program);
+    command.arg("-c").arg(config);
+    command
+}
+
+/// A UDP port P such that P and P+1 are free on both loopback addresses, outside the ranges of [`RELAY_PORTS`] and of
+/// the system's own choice (32768 and up), so that nobody takes it between the look and the use.
+pub(crate) fn free_port() -> u16 {
+    let is_free = |port: &u16| {
+        let bind = |ip, port| UdpSocket::bind(SocketAddr::new(ip, port)).is_ok();
+        [V4, V6].iter().all(|&ip| bind(ip, *port) && bind(ip, *port + 1))
+    };
+    let start = u16::try_from(std::process::id() % 6_000).expect("below 6000") * 2;
+    let candidates = (0..6_000).map(|step| 20_000 + (start + 2 * step) % 12_000);
+    candidates.into_iter().find(is_free).expect("a free pair among six thousand")
+}
+
+/// Whether a Binding request (RFC 8489 §2) gets a success response, within a tenth of a second.
+fn answers_binding(server: SocketAddr) -> bool {
+    const REQUEST: [u8; 20] = *b"\x00\x01\x00\x00\x21\x12\xA4\x42is-it-there?";
+    let socket = UdpSocket::bind(SocketAddr::new(server.ip(), 0)).expect("a loopback address");
+    socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a positive time");
+    let mut answer = [0; 576];
+    let asked = socket.connect(server).and_then(|()| socket.send(&REQUEST)).and_then(|_| socket.recv(&mut answer));
+    asked.is_ok_and(|len| len >= 20 && answer[..2] == [0x01, 0x01] && answer[8..20] == REQUEST[8..])
+}
