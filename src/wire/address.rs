@@ -125,3 +125,62 @@ fn encode_address(address: SocketAddr, mask: Mask, out: &mut [u8]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::tests::{ID, decoded, encoded};
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    /// C-028: RFC 8489 §14.2; the same address plain and XORed.
+    #[test]
+    fn addresses_are_xored_with_cookie_and_transaction_id() {
+        let v4 = address("192.0.2.1:32853");
+        assert_eq!(encoded(&XorMappedAddress(v4)), [0, 1, 0xA1, 0x47, 0xE1, 0x12, 0xA6, 0x43]);
+        assert_eq!(encoded(&MappedAddress(v4)), [0, 1, 0x80, 0x55, 192, 0, 2, 1]);
+        let v6 = address("[2001:db8::1]:32853");
+        let mut plain = vec![0, 2, 0x80, 0x55, 0x20, 0x01, 0x0D, 0xB8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+        assert_eq!(encoded(&AlternateServer(v6)), plain);
+        let mask = [0x21, 0x12, 0x21, 0x12, 0xA4, 0x42].into_iter().chain(ID.0);
+        plain[2..].iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= mask);
+        assert_eq!(encoded(&XorPeerAddress(v6)), plain);
+    }
+
+    #[test]
+    fn addresses_come_back() {
+        for text in ["0.0.0.0:0", "255.255.255.255:65535", "[::]:0", "[::ffff:192.0.2.1]:9", "[ff02::1%7]:3478"] {
+            let address = address(text);
+            // What has no place on the wire, an IPv6 scope, is lost.
+            let expected = SocketAddr::new(address.ip(), address.port());
+            assert_eq!(decoded(&encoded(&MappedAddress(address))), Some(MappedAddress(expected)));
+            assert_eq!(decoded(&encoded(&XorMappedAddress(address))), Some(XorMappedAddress(expected)));
+            assert_eq!(decoded(&encoded(&XorPeerAddress(address))), Some(XorPeerAddress(expected)));
+            assert_eq!(decoded(&encoded(&XorRelayedAddress(address))), Some(XorRelayedAddress(expected)));
+            assert_eq!(decoded(&encoded(&AlternateServer(address))), Some(AlternateServer(expected)));
+        }
+    }
+
+    /// C-027: RFC 8489 §14.1.
+    #[test]
+    fn the_first_byte_is_ignored() {
+        let mut value = encoded(&XorPeerAddress(address("192.0.2.1:1")));
+        value[0] = 0xFF;
+        assert_eq!(decoded(&value), Some(XorPeerAddress(address("192.0.2.1:1"))));
+    }
+
+    /// C-174.
+    #[test]
+    fn the_length_is_the_familys() {
+        for family in 0..=u8::MAX {
+            for len in 0..=24 {
+                let mut value = vec![0; len];
+                value.iter_mut().skip(1).take(1).for_each(|byte| *byte = family);
+                let valid = matches!((family, len), (FAMILY_V4, 8) | (FAMILY_V6, 20));
+                assert_eq!(decoded::<XorPeerAddress>(&value).is_some(), valid, "family {family}, {len} bytes");
+            }
+        }
+    }
+}

@@ -43,8 +43,8 @@ impl fmt::Debug for ChannelNumber {
 /// Bytes before the payload.
 pub const CHANNEL_HEADER_LEN: usize = 4;
 
-/// The header that goes before a payload of `len` bytes. Over UDP nothing need follow it; over a stream it is padded to a
-/// multiple of 4 with bytes that `len` does not count (RFC 8656 §12.5).
+/// The header that goes before a payload of `len` bytes. Over UDP nothing need follow it; over a stream it is padded to
+/// a multiple of 4 with bytes that `len` does not count (RFC 8656 §12.5).
 #[inline]
 pub const fn header(number: ChannelNumber, len: u16) -> [u8; CHANNEL_HEADER_LEN] {
     let [n0, n1] = number.0.to_be_bytes();
@@ -104,3 +104,56 @@ impl fmt::Display for ChannelDataError {
 }
 
 impl std::error::Error for ChannelDataError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NUMBER: ChannelNumber = ChannelNumber(0x4001);
+
+    /// C-201, C-219: RFC 8656 §12; one range for binding and for data.
+    #[test]
+    fn channel_numbers_are_4000_to_4fff() {
+        for number in 0..=u16::MAX {
+            let valid = (0x4000..=0x4FFF).contains(&number);
+            assert_eq!(ChannelNumber::new(number).map(ChannelNumber::get), valid.then_some(number));
+            let [hi, lo] = number.to_be_bytes();
+            assert_eq!(ChannelData::parse(&[hi, lo, 0, 0]).is_ok(), valid);
+        }
+        assert_eq!(ChannelNumber::try_from(0x5000), Err(ChannelDataError::BadNumber));
+        assert_eq!(ChannelNumber::try_from(0x4FFF), Ok(ChannelNumber::MAX));
+        assert_eq!(format!("{:?}", ChannelNumber::MIN), "0x4000");
+    }
+
+    /// C-217, C-220, C-221, C-222: RFC 8656 §12.6.
+    #[test]
+    fn the_length_decides() {
+        let parse = |datagram: &[u8]| ChannelData::parse(datagram).map(|data| data.payload);
+        assert_eq!(parse(b"\x40\x01\0\x03abc"), Ok(4..7));
+        assert_eq!(parse(b"\x40\x01\0\x03abc\0"), Ok(4..7), "padding");
+        assert_eq!(parse(b"\x40\x01\0\x03abcdefgh"), Ok(4..7), "more than padding");
+        assert_eq!(parse(b"\x40\x01\0\0"), Ok(4..4));
+        assert_eq!(parse(b"\x40\x01\0\x03ab"), Err(ChannelDataError::Truncated));
+        assert_eq!(parse(b"\x40\x01\xFF\xFFab"), Err(ChannelDataError::Truncated));
+        for short in 0..4 {
+            assert_eq!(parse(&b"\x40\x01\0\0"[..short]), Err(ChannelDataError::TooShort));
+        }
+    }
+
+    /// C-223, C-224.
+    #[test]
+    fn a_header_is_read_back() {
+        for len in [0, 1, 160, u16::MAX] {
+            let datagram = [&header(NUMBER, len)[..], &vec![0; usize::from(len)]].concat();
+            let expected = ChannelData { number: NUMBER, payload: 4..4 + usize::from(len) };
+            assert_eq!(ChannelData::parse(&datagram), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn errors_say_what_is_wrong() {
+        for error in [ChannelDataError::TooShort, ChannelDataError::BadNumber, ChannelDataError::Truncated] {
+            assert!(!error.to_string().is_empty());
+        }
+    }
+}

@@ -8,7 +8,8 @@ use super::header::TransactionId;
 pub struct ErrorCode<'a> {
     /// 300 to 699. Any other number is sent as 500: the attribute cannot express it.
     pub code: u16,
-    /// For humans. What is sent stops before the 128th character; of what is received, at the first byte that is not UTF-8.
+    /// For humans. What is sent stops before the 128th character; of what is received, at the first byte that is not
+    /// UTF-8.
     pub reason: &'a str,
 }
 
@@ -37,7 +38,7 @@ error_codes! {
     UNAUTHENTICATED = 401, "Unauthenticated";
     /// RFC 8656 §19.
     FORBIDDEN = 403, "Forbidden";
-    /// RFC 8016 §3.3.
+    /// RFC 8016 §3.4.
     MOBILITY_FORBIDDEN = 405, "Mobility Forbidden";
     /// RFC 8489 §14.8.
     UNKNOWN_ATTRIBUTE = 420, "Unknown Attribute";
@@ -160,5 +161,75 @@ fn clipped(reason: &str) -> &str {
     match reason.char_indices().nth(MAX_REASON_CHARS) {
         Some((end, _)) => reason.get(..end).unwrap_or(reason),
         None => reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::tests::{decoded, encoded};
+
+    /// C-029: RFC 8489 §14.8; reserved bits are zero.
+    #[test]
+    fn class_and_number_are_apart() {
+        let wire = b"\0\0\x04\x14Unknown Attribute";
+        assert_eq!(encoded(&ErrorCode::UNKNOWN_ATTRIBUTE), wire);
+        assert_eq!(decoded(wire), Some(ErrorCode::UNKNOWN_ATTRIBUTE));
+        for code in 300..=699 {
+            let error = ErrorCode { code, reason: "" };
+            assert_eq!(decoded(&encoded(&error)), Some(error));
+        }
+    }
+
+    #[test]
+    fn codes_without_a_place_become_500() {
+        for code in [0, 299, 700, u16::MAX] {
+            assert_eq!(encoded(&ErrorCode { code, reason: "" }), [0, 0, 5, 0]);
+        }
+    }
+
+    /// RFC 8489 §14.8: "Receivers MUST ignore these bits".
+    #[test]
+    fn reserved_bits_are_ignored_and_impossible_codes_are_not() {
+        assert_eq!(decoded(&[0xFF, 0xFF, 0xFC, 1]), Some(ErrorCode { code: 401, reason: "" }));
+        for (class, number) in [(0, 0), (2, 99), (7, 0), (4, 100), (4, 255)] {
+            assert_eq!(decoded::<ErrorCode<'_>>(&[0, 0, class, number]), None);
+        }
+        assert_eq!(decoded::<ErrorCode<'_>>(&[0, 0, 4]), None);
+    }
+
+    /// C-030: fewer than 128 characters, up to 508 bytes.
+    #[test]
+    fn long_reasons_are_cut_between_characters() {
+        let long = "\u{1F980}".repeat(128);
+        let cut = encoded(&ErrorCode { code: 400, reason: &long });
+        assert_eq!(cut.len(), 4 + 127 * 4);
+        assert_eq!(decoded::<ErrorCode<'_>>(&cut).unwrap().reason, "\u{1F980}".repeat(127));
+        let fits = "a".repeat(127);
+        assert_eq!(encoded(&ErrorCode { code: 400, reason: &fits }).len(), 4 + 127);
+    }
+
+    #[test]
+    fn a_reason_is_read_up_to_what_is_no_utf_8() {
+        assert_eq!(decoded::<ErrorCode<'_>>(b"\0\0\x04\x00Bad\xFF Request").unwrap().reason, "Bad");
+        assert_eq!(decoded::<ErrorCode<'_>>(b"\0\0\x04\x00\xFF").unwrap().reason, "");
+        assert!(decoded::<ErrorCode<'_>>(&[&[0, 0, 4, 0], &[b'a'; 763][..]].concat()).is_some());
+        assert!(decoded::<ErrorCode<'_>>(&[&[0, 0, 4, 0], &[b'a'; 764][..]].concat()).is_none());
+    }
+
+    /// C-135: RFC 8656 §18.12.
+    #[test]
+    fn an_address_error_names_its_family() {
+        let error = AddressErrorCode { family: 2, code: 440, reason: "no" };
+        assert_eq!(encoded(&error), b"\x02\0\x04\x28no");
+        assert_eq!(decoded(b"\x02\xFF\xFC\x28no"), Some(error));
+        assert_eq!(decoded::<AddressErrorCode<'_>>(b"\x02\0\x09\x28no"), None);
+        assert_eq!(encoded(&AddressErrorCode { code: 7, ..error }), b"\x02\0\x05\0no");
+    }
+
+    #[test]
+    fn registered_codes_have_their_phrases() {
+        assert_eq!(ErrorCode::registered(437), ErrorCode::ALLOCATION_MISMATCH);
+        assert_eq!(ErrorCode::registered(499), ErrorCode { code: 499, reason: "" });
     }
 }

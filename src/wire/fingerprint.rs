@@ -7,7 +7,8 @@ pub enum Fingerprint {
     Absent,
     /// It matches.
     Valid,
-    /// It does not match, has a wrong length, or is not the last attribute: the message is to be discarded (RFC 8489 §6.3).
+    /// It does not match, has a wrong length, or is not the last attribute: the message is to be discarded (RFC 8489
+    /// §6.3).
     Invalid,
 }
 

@@ -233,3 +233,128 @@ impl fmt::Debug for IntegrityKey {
         f.debug_tuple("IntegrityKey").field(&self.integrity()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// C-085: RFC 8489 §9.2.2.
+    #[test]
+    fn the_rfcs_own_key() {
+        let key = LongTermKey::derive(PasswordAlgorithm::Md5, b"user", b"realm", b"pass");
+        assert_eq!(hex(key.as_bytes()), "8493fbc53ba582fb4c044c456bdc40eb");
+        assert_eq!(key.algorithm(), PasswordAlgorithm::Md5);
+    }
+
+    /// C-085, C-086: every layout of ephemeral user name; passwords were made with the secret `north`.
+    #[test]
+    fn keys_of_ephemeral_credentials() {
+        for (username, password, md5, sha256) in [
+            (
+                "1795285900:u-7f3a9c",
+                "/Nycdx7RO/Vda0x6wRpB04bvq5U=",
+                "7a03d807b578c073bb6192fd52d2c9ac",
+                "a8f7bb475863c9703ad0b6f7c7bb64162e070f6667b3e4784478d63bb3266530",
+            ),
+            (
+                "1795285900",
+                "mH8WlRxQmYP8mIq3ZmCAR0cR/7I=",
+                "b47a89112103fac932142841713f7d1e",
+                "2145f82793b25fa08aec9e6de5cb0992a7f4db691722ba6e6f10a31774f35fd4",
+            ),
+            (
+                "1795285900:",
+                "xC7tpO7R1hxm1OtK7PxLNvvxcds=",
+                "a3a6b6efc1fb2e8899cb8903b48534ca",
+                "4196be5fc30cad3e23ac5e03507edd7298f9c45ad4d26110106c4f7a645d5ca5",
+            ),
+            (
+                "1795285900:@alice:example.org",
+                "u9sPTNHlMNxtCFb68G5psdUyzKE=",
+                "272c58f19097a738968bc0e7971ba303",
+                "6e48f23f455ed481eaafc75616f7c1aeb2808c0991604fa2917269cd4a7390ad",
+            ),
+            (
+                "u-7f3a9c:1795285900",
+                "g/jGZXY76pudHSQBbpWHisrVzuQ=",
+                "22197ebb3097c229537dcfef4666b5d9",
+                "b0a7c29ca681b3abe66cbd40dd27825a8c47b0236562ff51f83eca0c526e0cb2",
+            ),
+            (
+                "1795285900:tk1.k2.zclinic.s9f2c.n2.u.7f3a9c",
+                "jGLZPq7TnUbsY1z1XmVBfMKuqtM=",
+                "29c9e3262cd5e046c94883431a88a5e3",
+                "f6cfe0f7d3db709db48945d3a2746ceeda66f4047b10e6b4c1b13afff940fe70",
+            ),
+        ] {
+            let derive = |algorithm| {
+                hex(LongTermKey::derive(algorithm, username.as_bytes(), b"example.org", password.as_bytes()).as_bytes())
+            };
+            assert_eq!(derive(PasswordAlgorithm::Md5), md5, "{username}");
+            assert_eq!(derive(PasswordAlgorithm::Sha256), sha256, "{username}");
+        }
+    }
+
+    /// C-087.
+    #[test]
+    fn userhash_of_an_ephemeral_username() {
+        assert_eq!(
+            hex(&userhash(b"1795285900:u-7f3a9c", b"example.org")),
+            "dbbb0e4f99e176d428e0faf5cef06d253c67c9b70dca336bdc70bd23ae562343"
+        );
+    }
+
+    /// RFC 8489 §18.5.
+    #[test]
+    fn algorithms_have_their_numbers() {
+        for algorithm in [PasswordAlgorithm::Md5, PasswordAlgorithm::Sha256] {
+            assert_eq!(PasswordAlgorithm::from_number(algorithm.number()), Some(algorithm));
+        }
+        assert_eq!(PasswordAlgorithm::from_number(0), None);
+        assert_eq!(PasswordAlgorithm::from_number(3), None);
+    }
+
+    /// RFC 2202 §3, cases 2 and 6 (a key longer than a block); RFC 4231 §4.3.
+    #[test]
+    fn hmacs_are_the_published_ones() {
+        // The published texts, cut where the header ends.
+        fn tag(integrity: Integrity, key: &[u8], text: &[u8]) -> String {
+            let (header, attributes) = text.split_first_chunk().unwrap();
+            let mut out = vec![0; integrity.len()];
+            let key = IntegrityKey::from_raw(integrity, key);
+            key.sign(header, attributes, &mut out);
+            assert!(key.verify(header, attributes, &out));
+            out[0] ^= 1;
+            assert!(!key.verify(header, attributes, &out));
+            out[0] ^= 1;
+            assert!(!key.verify(header, attributes, &out[..16]), "no truncation");
+            hex(&out)
+        }
+        let text = b"what do ya want for nothing?";
+        assert_eq!(tag(Integrity::Sha1, b"Jefe", text), "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79");
+        assert_eq!(
+            tag(Integrity::Sha256, b"Jefe", text),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
+        let long_key = b"Test Using Larger Than Block-Size Key - Hash Key First";
+        assert_eq!(tag(Integrity::Sha1, &[0xAA; 80], long_key), "aa4ae5e15272d00e95705637ce8a3b55ed402112");
+    }
+
+    #[test]
+    fn debug_shows_no_key() {
+        let key = LongTermKey::derive(PasswordAlgorithm::Sha256, b"user", b"realm", b"pass");
+        assert_eq!(format!("{key:?}"), "LongTermKey { algorithm: Sha256, .. }");
+        assert_eq!(format!("{:?}", IntegrityKey::new(Integrity::Sha256, &key)), "IntegrityKey(Sha256)");
+    }
+
+    #[test]
+    fn errors_say_what_is_wrong() {
+        for error in [IntegrityError::Missing, IntegrityError::BadLength, IntegrityError::Mismatch] {
+            assert!(error.to_string().contains("integrity attribute"));
+        }
+    }
+}

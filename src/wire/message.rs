@@ -20,8 +20,8 @@ const ATTRIBUTE_HEADER_LEN: usize = 4;
 /// A valid STUN message in a datagram, and an index of the attributes that count.
 ///
 /// What counts (RFC 8489 §9, §14.5–§14.7): the first attribute of each type; behind MESSAGE-INTEGRITY only
-/// MESSAGE-INTEGRITY-SHA256 and FINGERPRINT, behind MESSAGE-INTEGRITY-SHA256 only FINGERPRINT, behind FINGERPRINT nothing.
-/// All else is, to every method but [`attributes`](Self::attributes), not there.
+/// MESSAGE-INTEGRITY-SHA256 and FINGERPRINT, behind MESSAGE-INTEGRITY-SHA256 only FINGERPRINT, behind FINGERPRINT
+/// nothing. All else is, to every method but [`attributes`](Self::attributes), not there.
 #[derive(Clone)]
 pub struct Message<'a> {
     datagram: &'a [u8],
@@ -40,8 +40,8 @@ impl<'a> Message<'a> {
     /// Reads a datagram, which must hold one message and nothing else (RFC 8489 §6.3).
     ///
     /// # Errors
-    /// See [`ParseError`]. Unknown attributes and bad values are none: ask [`unknown_required`](Self::unknown_required) and
-    /// [`get`](Self::get).
+    /// See [`ParseError`]. Unknown attributes and bad values are none: ask [`unknown_required`](Self::unknown_required)
+    /// and [`get`](Self::get).
     #[inline]
     pub fn parse(datagram: &'a [u8]) -> Result<Self, ParseError> {
         let Some((header, body)) = datagram.split_first_chunk::<HEADER_LEN>() else {
@@ -167,8 +167,8 @@ impl<'a> Message<'a> {
         self.range_of(attribute).is_some()
     }
 
-    /// Where the value of the first attribute of this type lies in the datagram, padding excluded: a DATA is forwarded from
-    /// there. An attribute that is not understood is searched for, the others are looked up.
+    /// Where the value of the first attribute of this type lies in the datagram, padding excluded: a DATA is forwarded
+    /// from there. An attribute that is not understood is searched for, the others are looked up.
     #[inline]
     pub fn range_of(&self, attribute: AttributeType) -> Option<Range<usize>> {
         let Some(slot) = attribute.slot() else {
@@ -180,8 +180,8 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The required attributes that are not understood, each once, the first 16 of them. A request gets a 420 for them once
-    /// it is authenticated, an indication is dropped (RFC 8489 §6.3.1, §6.3.2).
+    /// The required attributes that are not understood, each once, the first 16 of them. A request gets a 420 for them
+    /// once it is authenticated, an indication is dropped (RFC 8489 §6.3.1, §6.3.2).
     #[inline]
     pub fn unknown_required(&self) -> &[AttributeType] {
         self.unknown.as_slice()
@@ -210,8 +210,8 @@ impl<'a> Message<'a> {
 
     /// Checks the integrity attribute that decides, in constant time.
     ///
-    /// MESSAGE-INTEGRITY must be 20 bytes, MESSAGE-INTEGRITY-SHA256 32: a usage may allow the latter to be truncated (RFC 8489
-    /// §14.6), TURN does not.
+    /// MESSAGE-INTEGRITY must be 20 bytes, MESSAGE-INTEGRITY-SHA256 32: a usage may allow the latter to be truncated
+    /// (RFC 8489 §14.6), TURN does not.
     ///
     /// # Errors
     /// There is none, it has a wrong length, or it does not match; a key for the other attribute never matches.
@@ -221,7 +221,8 @@ impl<'a> Message<'a> {
         if range.len() != integrity.len() {
             return Err(IntegrityError::BadLength);
         }
-        // The HMAC sees a message that ends with this attribute (RFC 8489 §14.5). It ends within the datagram's own length.
+        // The HMAC sees a message that ends with this attribute (RFC 8489 §14.5). It ends within the datagram's own
+        // length.
         let body_len = u16::try_from(range.end.saturating_sub(HEADER_LEN)).unwrap_or_default();
         let (method, class) = self.message_type();
         let header = Header { method, class, body_len, transaction_id: self.transaction_id() }.to_bytes();

@@ -1,11 +1,12 @@
 //! Bytes and messages: STUN (RFC 8489), TURN (RFC 8656) and ChannelData, zero-copy, without heap, clock or I/O.
 //!
 //! Reading: [`classify`] tells by the first byte what a datagram is, [`Message::parse`] validates a STUN message in one
-//! pass and remembers where each attribute lies, [`Message::get`] decodes one when it is asked for. [`ChannelData::parse`]
-//! does the same for the other framing. Everything borrows the datagram or names a range of it; a payload is never copied.
+//! pass and remembers where each attribute lies, [`Message::get`] decodes one when it is asked for.
+//! [`ChannelData::parse`] does the same for the other framing. Everything borrows the datagram or names a range of it;
+//! a payload is never copied.
 //!
-//! Writing: [`MessageWriter`] fills a buffer that it is given. For the packet path there are two fronts that go before a
-//! payload which stays where it is: [`data_indication_front`] and [`channel_data::header`].
+//! Writing: [`MessageWriter`] fills a buffer that it is given. For the packet path there are two fronts that go before
+//! a payload which stays where it is: [`data_indication_front`] and [`channel_data::header`].
 //!
 //! Whatever bytes come in, nothing here panics, and what the RFCs say to ignore has no effect.
 #![forbid(unsafe_code)]
@@ -26,7 +27,7 @@ pub mod writer;
 mod address;
 mod error_code;
 #[cfg(test)]
-mod vectors;
+mod tests;
 
 pub use attribute::{AttributeType, Decode, Encode, InvalidAttribute};
 pub use channel_data::{ChannelData, ChannelDataError, ChannelNumber};

@@ -4,8 +4,8 @@ use super::{AttributeType, Decode, Encode, fill};
 use crate::wire::header::TransactionId;
 use crate::wire::integrity::PasswordAlgorithm;
 
-/// PASSWORD-ALGORITHMS (RFC 8489 §14.11): what the server offers, in its order of preference, and what the client echoes
-/// byte for byte.
+/// PASSWORD-ALGORITHMS (RFC 8489 §14.11): what the server offers, in its order of preference, and what the client
+/// echoes byte for byte.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PasswordAlgorithms<'a>(&'a [u8]);
 
@@ -122,4 +122,53 @@ fn split_entry(bytes: &[u8]) -> Option<(PasswordAlgorithmAttribute<'_>, &[u8])> 
     let parameters = rest.get(..len)?;
     let rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
     Some((PasswordAlgorithmAttribute { number: u16::from_be_bytes([n0, n1]), parameters }, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::tests::{decoded, encoded};
+
+    const MD5: PasswordAlgorithmAttribute<'_> = PasswordAlgorithmAttribute::new(PasswordAlgorithm::Md5);
+    const SHA256: PasswordAlgorithmAttribute<'_> = PasswordAlgorithmAttribute::new(PasswordAlgorithm::Sha256);
+
+    /// RFC 8489 §14.11, figure 8, and §18.5.
+    #[test]
+    fn the_offer_of_both() {
+        let wire = [0, 2, 0, 0, 0, 1, 0, 0];
+        assert_eq!(encoded(&PasswordAlgorithms::SHA256_THEN_MD5), wire);
+        let read = decoded::<PasswordAlgorithms<'_>>(&wire).unwrap();
+        assert_eq!(read, PasswordAlgorithms::SHA256_THEN_MD5);
+        assert_eq!(read.as_bytes(), wire);
+        assert!(read.iter().eq([SHA256, MD5]));
+        assert!(decoded::<PasswordAlgorithms<'_>>(&[]).unwrap().iter().next().is_none());
+        assert!(format!("{read:?}").contains("number: 2"));
+    }
+
+    /// Unknown numbers and parameters are kept: the list is compared, not understood (RFC 8489 §9.2.4).
+    #[test]
+    fn parameters_are_padded_within_the_value() {
+        let wire = [0xFF, 0xFF, 0, 5, 1, 2, 3, 4, 5, 9, 9, 9, 0, 1, 0, 0];
+        let read = decoded::<PasswordAlgorithms<'_>>(&wire).unwrap();
+        let first = PasswordAlgorithmAttribute { number: 0xFFFF, parameters: &[1, 2, 3, 4, 5] };
+        assert!(read.iter().eq([first, MD5]));
+        assert_eq!(encoded(&first), [0xFF, 0xFF, 0, 5, 1, 2, 3, 4, 5, 0, 0, 0]);
+        assert_eq!(decoded(&wire[..12]), Some(first));
+        assert_eq!(decoded(&wire[..9]), Some(first), "the last padding may be the attribute's");
+    }
+
+    #[test]
+    fn what_runs_past_the_end_is_invalid() {
+        assert_eq!(decoded::<PasswordAlgorithms<'_>>(&[0, 2, 0]), None);
+        assert_eq!(decoded::<PasswordAlgorithms<'_>>(&[0, 2, 0, 0, 0, 1, 0, 1]), None);
+        assert_eq!(decoded::<PasswordAlgorithmAttribute<'_>>(&[]), None);
+        assert_eq!(decoded::<PasswordAlgorithmAttribute<'_>>(&[0, 1, 0xFF, 0xFF, 0, 0, 0, 0]), None);
+    }
+
+    #[test]
+    fn one_algorithm_is_one() {
+        assert_eq!(encoded(&SHA256), [0, 2, 0, 0]);
+        assert_eq!(decoded(&[0, 2, 0, 0]), Some(SHA256));
+        assert_eq!(decoded::<PasswordAlgorithmAttribute<'_>>(&[0, 2, 0, 0, 0, 1, 0, 0]), None);
+    }
 }

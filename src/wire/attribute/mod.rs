@@ -1,8 +1,8 @@
 //! Attributes (RFC 8489 §14, RFC 8656 §18): their numbers, and one struct for each, the same for reading and writing.
 //!
 //! To add one: its number in `types.rs`, its struct with [`Decode`] and [`Encode`] in the file of its family. A decoder
-//! takes exactly the lengths that the RFC allows, ignores reserved bits, and keeps as a raw number what has its own error
-//! code when it is unknown (such as an address family, 440).
+//! takes exactly the lengths that the RFC allows, ignores reserved bits, and keeps as a raw number what has its own
+//! error code when it is unknown (such as an address family, 440).
 
 mod algorithm;
 mod extension;

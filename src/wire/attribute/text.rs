@@ -1,5 +1,5 @@
-//! The textual attributes of RFC 8489, as the bytes they came in: no value is normalised or checked for UTF-8, because the
-//! keys and hashes are made of the bytes as received.
+//! The textual attributes of RFC 8489, as the bytes they came in: no value is normalised or checked for UTF-8, because
+//! the keys and hashes are made of the bytes as received.
 
 use super::{AttributeType, Decode, Encode, fill, opaque_attribute};
 use crate::wire::header::TransactionId;
@@ -66,5 +66,57 @@ impl Encode for Userhash<'_> {
 impl std::fmt::Debug for Userhash<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Userhash(32 bytes)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::tests::{decoded, encoded};
+
+    /// C-033, C-068: RFC 8489 §14.3, §14.9, §14.10, §14.14.
+    #[test]
+    fn texts_have_up_to_763_bytes_of_any_kind() {
+        let longest = [0xFF; 763];
+        assert_eq!(decoded(&longest), Some(Username(&longest)));
+        assert_eq!(decoded(&longest), Some(Realm(&longest)));
+        assert_eq!(decoded(&longest), Some(Nonce(&longest)));
+        assert_eq!(decoded(&longest), Some(Software(&longest)));
+        let too_long = [b'a'; 764];
+        assert_eq!(decoded::<Username<'_>>(&too_long), None);
+        assert_eq!(decoded::<Realm<'_>>(&too_long), None);
+        assert_eq!(decoded::<Nonce<'_>>(&too_long), None);
+        assert_eq!(decoded::<Software<'_>>(&too_long), None);
+        assert_eq!(decoded(b""), Some(Username(b"")));
+    }
+
+    /// RFC 8489 §14.16.
+    #[test]
+    fn a_domain_has_up_to_255_bytes() {
+        assert!(decoded::<AlternateDomain<'_>>(&[b'a'; 255]).is_some());
+        assert!(decoded::<AlternateDomain<'_>>(&[b'a'; 256]).is_none());
+    }
+
+    /// C-087: RFC 8489 §14.4.
+    #[test]
+    fn a_userhash_has_32_bytes() {
+        let hash = [7; 32];
+        assert_eq!(decoded(&hash), Some(Userhash(&hash)));
+        assert_eq!(encoded(&Userhash(&hash)), hash);
+        assert_eq!(decoded::<Userhash<'_>>(&hash[..31]), None);
+        assert_eq!(decoded::<Userhash<'_>>(&[7; 33]), None);
+    }
+
+    #[test]
+    fn texts_are_sent_as_they_are() {
+        assert_eq!(encoded(&Username(b"\xFF\0 \r\n")), b"\xFF\0 \r\n");
+        assert_eq!(encoded(&Nonce(b"")), b"");
+    }
+
+    /// What a client sends never reaches a log by way of Debug.
+    #[test]
+    fn debug_shows_lengths_only() {
+        assert_eq!(format!("{:?}", Username(b"alice")), "Username(5 bytes)");
+        assert_eq!(format!("{:?}", Userhash(&[0; 32])), "Userhash(32 bytes)");
     }
 }

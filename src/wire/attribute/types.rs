@@ -142,7 +142,7 @@ attribute_types! {
     ALTERNATE_SERVER = 0x8023, "ALTERNATE-SERVER";
     /// RFC 7982 §3.1.
     TRANSACTION_TRANSMIT_COUNTER = 0x8025, "TRANSACTION_TRANSMIT_COUNTER";
-    /// Reserved; drafts of RFC 5780.
+    /// RFC 5780 §9.1, which does not say what is in it.
     CACHE_TIMEOUT = 0x8027, "CACHE-TIMEOUT";
     /// RFC 8489 §14.7.
     FINGERPRINT = 0x8028, "FINGERPRINT";
@@ -160,7 +160,7 @@ attribute_types! {
     THIRD_PARTY_AUTHORIZATION = 0x802E, "THIRD-PARTY-AUTHORIZATION";
     /// draft-ietf-tram-stun-origin, which was never finished; Chromium sent it.
     ORIGIN = 0x802F, "ORIGIN";
-    /// RFC 8016 §4.
+    /// RFC 8016 §3.3.
     MOBILITY_TICKET = 0x8030, "MOBILITY-TICKET";
     /// Expert review.
     CISCO_STUN_FLOWDATA = 0xC000, "CISCO-STUN-FLOWDATA";

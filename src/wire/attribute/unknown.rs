@@ -72,3 +72,36 @@ impl std::fmt::Debug for UnknownAttributes<'_> {
         f.debug_list().entries(self.iter()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::tests::{decoded, encoded};
+
+    const TYPES: [AttributeType; 3] = [AttributeType(0x0001), AttributeType::CHANGE_REQUEST, AttributeType(0x7FFF)];
+
+    /// C-021: RFC 8489 §14.13.
+    #[test]
+    fn a_list_of_types() {
+        let list = UnknownAttributes::new(&TYPES);
+        let wire = [0x00, 0x01, 0x00, 0x03, 0x7F, 0xFF];
+        assert_eq!(encoded(&list), wire, "not padded by a repeated type");
+        let read = decoded::<UnknownAttributes<'_>>(&wire).unwrap();
+        assert_eq!(read, list);
+        assert!(read.iter().eq(TYPES));
+        assert_eq!(encoded(&read), wire);
+        assert_ne!(read, UnknownAttributes::new(&TYPES[..2]));
+    }
+
+    #[test]
+    fn half_a_type_is_invalid() {
+        assert_eq!(decoded::<UnknownAttributes<'_>>(&[0x00, 0x01, 0x00]), None);
+        assert_eq!(decoded::<UnknownAttributes<'_>>(&[]), Some(UnknownAttributes::new(&[])));
+    }
+
+    #[test]
+    fn debug_names_the_types() {
+        let shown = format!("{:?}", UnknownAttributes::new(&TYPES[1..]));
+        assert_eq!(shown, "[CHANGE-REQUEST, attribute 0x7fff]");
+    }
+}
