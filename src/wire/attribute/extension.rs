@@ -7,8 +7,11 @@ use super::{fixed_attribute, opaque_attribute};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionId(pub u32);
 
-fixed_attribute!(ConnectionId = CONNECTION_ID, [u8; 4], |bytes| Some(Self(u32::from_be_bytes(bytes))), |Self(id)| id
-    .to_be_bytes());
+fixed_attribute! {
+    ConnectionId = CONNECTION_ID, 4 bytes,
+    read: |id| Some(Self(u32::from_be_bytes(id))),
+    write: |Self(id)| id.to_be_bytes()
+}
 
 opaque_attribute! {
     /// MOBILITY-TICKET (RFC 8016 §3.3): opaque; empty in an Allocate request. Debug shows its length only.

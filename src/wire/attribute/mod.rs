@@ -110,9 +110,10 @@ macro_rules! opaque_attribute {
 }
 pub(super) use opaque_attribute;
 
-/// An attribute of a fixed number of bytes: `$read` makes the struct from them, `$write` them from the struct.
+/// An attribute whose value has a fixed length: `read` makes the struct from the bytes, `write` the bytes from the
+/// struct.
 macro_rules! fixed_attribute {
-    ($name:ty = $type:ident, [u8; $len:literal], $read:expr, $write:expr) => {
+    ($name:ty = $type:ident, $len:literal bytes, read: $read:expr, write: $write:expr) => {
         impl<'a> $crate::wire::attribute::Decode<'a> for $name {
             const TYPE: $crate::wire::attribute::AttributeType = $crate::wire::attribute::AttributeType::$type;
 

@@ -8,22 +8,24 @@ use super::{fixed_attribute, opaque_attribute};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ChannelNumberAttribute(pub u16);
 
-fixed_attribute!(
-    ChannelNumberAttribute = CHANNEL_NUMBER,
-    [u8; 4],
-    |[hi, lo, _, _]| Some(Self(u16::from_be_bytes([hi, lo]))),
-    |Self(number)| {
+fixed_attribute! {
+    ChannelNumberAttribute = CHANNEL_NUMBER, 4 bytes,
+    read: |[hi, lo, _, _]| Some(Self(u16::from_be_bytes([hi, lo]))),
+    write: |Self(number)| {
         let [hi, lo] = number.to_be_bytes();
         [hi, lo, 0, 0]
     }
-);
+}
 
 /// LIFETIME (RFC 8656 §18.2), in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Lifetime(pub u32);
 
-fixed_attribute!(Lifetime = LIFETIME, [u8; 4], |bytes| Some(Self(u32::from_be_bytes(bytes))), |Self(seconds)| seconds
-    .to_be_bytes());
+fixed_attribute! {
+    Lifetime = LIFETIME, 4 bytes,
+    read: |seconds| Some(Self(u32::from_be_bytes(seconds))),
+    write: |Self(seconds)| seconds.to_be_bytes()
+}
 
 opaque_attribute! {
     /// DATA (RFC 8656 §18.4): what goes to or came from the peer. It can be empty; Debug shows its length only.
@@ -35,24 +37,22 @@ opaque_attribute! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestedAddressFamily(pub u8);
 
-fixed_attribute!(
-    RequestedAddressFamily = REQUESTED_ADDRESS_FAMILY,
-    [u8; 4],
-    |[family, ..]| Some(Self(family)),
-    |Self(family)| [*family, 0, 0, 0]
-);
+fixed_attribute! {
+    RequestedAddressFamily = REQUESTED_ADDRESS_FAMILY, 4 bytes,
+    read: |[family, ..]| Some(Self(family)),
+    write: |Self(family)| [*family, 0, 0, 0]
+}
 
 /// ADDITIONAL-ADDRESS-FAMILY (RFC 8656 §18.11): only 2, IPv6, is valid in an Allocate request. The reserved bits are 0
 /// when sent and ignored when received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AdditionalAddressFamily(pub u8);
 
-fixed_attribute!(
-    AdditionalAddressFamily = ADDITIONAL_ADDRESS_FAMILY,
-    [u8; 4],
-    |[family, ..]| Some(Self(family)),
-    |Self(family)| [*family, 0, 0, 0]
-);
+fixed_attribute! {
+    AdditionalAddressFamily = ADDITIONAL_ADDRESS_FAMILY, 4 bytes,
+    read: |[family, ..]| Some(Self(family)),
+    write: |Self(family)| [*family, 0, 0, 0]
+}
 
 /// EVEN-PORT (RFC 8656 §18.7). The seven reserved bits are 0 when sent and ignored when received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,12 +63,11 @@ pub struct EvenPort {
 
 const RESERVE_NEXT: u8 = 0x80;
 
-fixed_attribute!(
-    EvenPort = EVEN_PORT,
-    [u8; 1],
-    |[flags]| Some(Self { reserve_next: flags & RESERVE_NEXT != 0 }),
-    |even_port| [if even_port.reserve_next { RESERVE_NEXT } else { 0 }]
-);
+fixed_attribute! {
+    EvenPort = EVEN_PORT, 1 bytes,
+    read: |[flags]| Some(Self { reserve_next: flags & RESERVE_NEXT != 0 }),
+    write: |even_port| [if even_port.reserve_next { RESERVE_NEXT } else { 0 }]
+}
 
 /// REQUESTED-TRANSPORT (RFC 8656 §18.8): an IP protocol number. The reserved bits are 0 when sent and ignored when
 /// received.
@@ -82,23 +81,31 @@ impl RequestedTransport {
     pub const TCP: Self = Self(6);
 }
 
-fixed_attribute!(RequestedTransport = REQUESTED_TRANSPORT, [u8; 4], |[protocol, ..]| Some(Self(protocol)), |Self(
-    protocol,
-)| [
-    *protocol, 0, 0, 0
-]);
+fixed_attribute! {
+    RequestedTransport = REQUESTED_TRANSPORT, 4 bytes,
+    read: |[protocol, ..]| Some(Self(protocol)),
+    write: |Self(protocol)| [*protocol, 0, 0, 0]
+}
 
 /// DONT-FRAGMENT (RFC 8656 §18.9): a flag without a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DontFragment;
 
-fixed_attribute!(DontFragment = DONT_FRAGMENT, [u8; 0], |[]| Some(Self), |Self| []);
+fixed_attribute! {
+    DontFragment = DONT_FRAGMENT, 0 bytes,
+    read: |[]| Some(Self),
+    write: |Self| []
+}
 
 /// RESERVATION-TOKEN (RFC 8656 §18.10). Whoever knows it can take the port, so Debug hides it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ReservationToken(pub [u8; 8]);
 
-fixed_attribute!(ReservationToken = RESERVATION_TOKEN, [u8; 8], |token| Some(Self(token)), |Self(token)| *token);
+fixed_attribute! {
+    ReservationToken = RESERVATION_TOKEN, 8 bytes,
+    read: |token| Some(Self(token)),
+    write: |Self(token)| *token
+}
 
 impl std::fmt::Debug for ReservationToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -119,19 +126,18 @@ pub struct Icmp {
     pub error_data: [u8; 4],
 }
 
-fixed_attribute!(
-    Icmp = ICMP,
-    [u8; 8],
-    |[_, _, hi, lo, d0, d1, d2, d3]| {
+fixed_attribute! {
+    Icmp = ICMP, 8 bytes,
+    read: |[_, _, hi, lo, d0, d1, d2, d3]| {
         // The ninth bit of the code has no meaning: ICMP's codes have eight.
         let code_fits = hi & 1 == 0;
         code_fits.then_some(Self { icmp_type: hi >> 1, code: lo, error_data: [d0, d1, d2, d3] })
     },
-    |icmp| {
+    write: |icmp| {
         let [d0, d1, d2, d3] = icmp.error_data;
         [0, 0, icmp.icmp_type << 1, icmp.code, d0, d1, d2, d3]
     }
-);
+}
 
 #[cfg(test)]
 mod tests {
