@@ -33,6 +33,23 @@ impl Counters {
         self.drops.iter().sum()
     }
 
+    /// Adds what another server counted.
+    pub fn add(&mut self, other: &Self) {
+        let Self { packets_to_peers, bytes_to_peers, packets_to_clients, bytes_to_clients, replies, pending, drops } =
+            self;
+        let sums = [
+            (packets_to_peers, other.packets_to_peers),
+            (bytes_to_peers, other.bytes_to_peers),
+            (packets_to_clients, other.packets_to_clients),
+            (bytes_to_clients, other.bytes_to_clients),
+            (replies, other.replies),
+            (pending, other.pending),
+        ];
+        for (sum, more) in sums.into_iter().chain(drops.iter_mut().zip(other.drops)) {
+            *sum = sum.wrapping_add(more);
+        }
+    }
+
     pub(super) fn count_drop(&mut self, reason: DropReason) {
         if let Some(count) = self.drops.get_mut(reason as usize) {
             *count = count.wrapping_add(1);
