@@ -1,0 +1,203 @@
+//! Which port an allocation gets: a random one, and never one that somebody else had a moment ago.
+//!
+//! A freed port rests, so that what the old peers still send does not reach the next client (RFC 6056; RFC 8656 §7.2
+//! asks for random ports). While others are free it rests for [`Rest::full`]; when the pool runs short the
+//! longest-rested goes first, but none that has rested for less than [`Rest::least`].
+//!
+//! A pure data structure: time and randomness are arguments, and every operation is O(1), amortised.
+#![forbid(unsafe_code)]
+
+use std::collections::VecDeque;
+use std::num::NonZeroU16;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::relay::seam::Entropy;
+use crate::relay::{Instant, PortParity};
+
+/// The ports of one range, address and protocol.
+#[derive(Debug)]
+pub struct PortPool {
+    rest: Rest,
+    /// Even and odd ports apart, so that a random even one is found at once.
+    halves: [Half; 2],
+    /// Ports that another program holds, in the order in which they will be tried again.
+    set_aside: VecDeque<Stamped>,
+    leased: usize,
+    /// The latest time that was heard: workers read their clocks apart, and the queues need an order.
+    latest: Instant,
+}
+
+/// How long a freed port rests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// While others are free.
+    pub full: Duration,
+    /// At least, however short the pool is.
+    pub least: Duration,
+}
+
+impl Default for Rest {
+    fn default() -> Self {
+        Self { full: Duration::from_secs(120), least: Duration::from_secs(2) }
+    }
+}
+
+/// How long a port that another program holds is left alone.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// A port that was leased and not yet given back; there is only one of it.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct LeasedPort(NonZeroU16);
+
+impl LeasedPort {
+    /// Its number.
+    pub fn get(&self) -> u16 {
+        self.0.get()
+    }
+}
+
+/// How the ports of a pool are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PortUsage {
+    /// Leased.
+    pub used: usize,
+    /// Freed a short while ago.
+    pub resting: usize,
+    /// Held by another program when they were last tried.
+    pub set_aside: usize,
+    /// Ready.
+    pub free: usize,
+}
+
+#[derive(Debug, Default)]
+struct Half {
+    /// In no order: a random one is swapped out.
+    free: Vec<NonZeroU16>,
+    /// Longest-rested first.
+    resting: VecDeque<Stamped>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Stamped {
+    at: Instant,
+    port: NonZeroU16,
+}
+
+impl PortPool {
+    /// With all ports of `range` but 0 free.
+    pub fn new(range: RangeInclusive<u16>, rest: Rest) -> Self {
+        let mut halves = [Half::default(), Half::default()];
+        for port in range.filter_map(NonZeroU16::new) {
+            halves[half_of(port)].free.push(port);
+        }
+        Self { rest, halves, set_aside: VecDeque::new(), leased: 0, latest: Instant::default() }
+    }
+
+    /// Takes a port: each free and rested one with the same chance, else the longest-rested.
+    pub fn lease(&mut self, now: Instant, parity: PortParity, entropy: &mut impl Entropy) -> Option<LeasedPort> {
+        let now = self.settle(now);
+        let port = self.take_free(parity, entropy).or_else(|| self.take_longest_rested(now, parity))?;
+        self.leased += 1;
+        Some(LeasedPort(port))
+    }
+
+    /// Gives a port back; it rests.
+    pub fn release(&mut self, LeasedPort(port): LeasedPort, now: Instant) {
+        let at = self.settle(now);
+        self.leased -= 1;
+        self.halves[half_of(port)].resting.push_back(Stamped { at, port });
+    }
+
+    /// Gives back a port that turned out to be another program's; it is left alone for [`RETRY_AFTER`].
+    pub fn set_aside(&mut self, LeasedPort(port): LeasedPort, now: Instant) {
+        let at = self.settle(now);
+        self.leased -= 1;
+        self.set_aside.push_back(Stamped { at, port });
+    }
+
+    /// How the ports are used.
+    pub fn usage(&mut self, now: Instant) -> PortUsage {
+        self.settle(now);
+        PortUsage {
+            used: self.leased,
+            resting: self.halves.iter().map(|half| half.resting.len()).sum(),
+            set_aside: self.set_aside.len(),
+            free: self.halves.iter().map(|half| half.free.len()).sum(),
+        }
+    }
+
+    /// Frees what has rested, or was left alone, for long enough. Each port passes here once a lease.
+    fn settle(&mut self, now: Instant) -> Instant {
+        self.latest = self.latest.max(now);
+        let now = self.latest;
+        for half in &mut self.halves {
+            while let Some(port) = pop_older(&mut half.resting, now, self.rest.full) {
+                half.free.push(port);
+            }
+        }
+        while let Some(port) = pop_older(&mut self.set_aside, now, RETRY_AFTER) {
+            self.halves[half_of(port)].free.push(port);
+        }
+        now
+    }
+
+    fn take_free(&mut self, parity: PortParity, entropy: &mut impl Entropy) -> Option<NonZeroU16> {
+        let [even, odd] = &mut self.halves;
+        let odd_count = match parity {
+            PortParity::Any => odd.free.len(),
+            PortParity::Even => 0,
+        };
+        let count = even.free.len() + odd_count;
+        if count == 0 {
+            return None;
+        }
+        let index = below(count, entropy);
+        match index.checked_sub(even.free.len()) {
+            None => Some(even.free.swap_remove(index)),
+            Some(index) => Some(odd.free.swap_remove(index)),
+        }
+    }
+
+    fn take_longest_rested(&mut self, now: Instant, parity: PortParity) -> Option<NonZeroU16> {
+        let [even, odd] = &mut self.halves;
+        let since = |half: &Half| half.resting.front().map(|oldest| oldest.at);
+        let half = match (since(even), since(odd), parity) {
+            (Some(even_since), Some(odd_since), PortParity::Any) if odd_since < even_since => odd,
+            (None, Some(_), PortParity::Any) => odd,
+            _ => even,
+        };
+        pop_older(&mut half.resting, now, self.rest.least)
+    }
+}
+
+/// 0 for even ports, 1 for odd ones.
+fn half_of(port: NonZeroU16) -> usize {
+    usize::from(port.get() % 2)
+}
+
+/// Takes the first of `queue`, if it has waited for `long` or more.
+fn pop_older(queue: &mut VecDeque<Stamped>, now: Instant, long: Duration) -> Option<NonZeroU16> {
+    let front = queue.front()?;
+    if now.since(front.at) < long {
+        return None;
+    }
+    queue.pop_front().map(|stamped| stamped.port)
+}
+
+/// A number from 0 to `count` - 1, all with the same chance: draws that would favour the lower ones are drawn again.
+fn below(count: usize, entropy: &mut impl Entropy) -> usize {
+    let count = u32::try_from(count).expect("there are 65,535 ports at most");
+    let fair = u32::MAX - u32::MAX % count;
+    loop {
+        let mut bytes = [0; 4];
+        entropy.fill(&mut bytes);
+        let drawn = u32::from_ne_bytes(bytes);
+        if drawn < fair {
+            return (drawn % count) as usize;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
