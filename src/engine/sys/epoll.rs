@@ -1,0 +1,102 @@
+//! Waiting for many sockets at once (epoll(7)), level-triggered: what a turn leaves behind, the next one finds again.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use super::checked;
+
+/// A set of sockets to wait for. A socket leaves it when it is closed.
+pub(crate) struct Epoll {
+    set: OwnedFd,
+}
+
+/// Room for the answers of one wait.
+pub(crate) struct Ready {
+    events: Box<[libc::epoll_event]>,
+    count: usize,
+}
+
+impl Epoll {
+    /// An empty set.
+    ///
+    /// # Errors
+    /// No descriptor or memory left.
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: takes flags only.
+        let set = checked(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        // SAFETY: the descriptor was just made and nobody else has it.
+        Ok(Self { set: unsafe { OwnedFd::from_raw_fd(set) } })
+    }
+
+    /// Waits for `socket` to be readable from now on, and tells so by `token`.
+    ///
+    /// # Errors
+    /// No memory left, or the limit on watches (`fs.epoll.max_user_watches`) is reached.
+    pub(crate) fn add(&self, socket: BorrowedFd<'_>, token: u64) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token };
+        // SAFETY: both descriptors are open and `event` outlives the call.
+        checked(unsafe {
+            libc::epoll_ctl(self.set.as_raw_fd(), libc::EPOLL_CTL_ADD, socket.as_raw_fd(), &raw mut event)
+        })?;
+        Ok(())
+    }
+
+    /// Waits until something is ready, or `timeout` has passed (rounded up to milliseconds; none: for ever). A signal
+    /// ends it early with nothing ready.
+    pub(crate) fn wait(&self, ready: &mut Ready, timeout: Option<Duration>) {
+        let millis =
+            timeout.map_or(-1, |timeout| i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX));
+        let room = i32::try_from(ready.events.len()).unwrap_or(i32::MAX);
+        // SAFETY: `events` has room for `room` answers and is exclusively borrowed.
+        let count = unsafe { libc::epoll_wait(self.set.as_raw_fd(), ready.events.as_mut_ptr(), room, millis) };
+        ready.count = usize::try_from(count).unwrap_or(0);
+    }
+}
+
+impl Ready {
+    /// For `capacity` answers a wait; sockets that find no room come first in the next one.
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { events: vec![libc::epoll_event { events: 0, u64: 0 }; capacity].into(), count: 0 }
+    }
+
+    /// How many are ready.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// There may be more than were told.
+    pub(crate) fn is_full(&self) -> bool {
+        self.count == self.events.len()
+    }
+
+    /// The token of the `index`th that is ready.
+    pub(crate) fn token(&self, index: usize) -> Option<u64> {
+        self.events.get(..self.count)?.get(index).map(|event| event.u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn tells_who_is_ready_until_it_is_read() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (epoll, mut ready) = (Epoll::new().unwrap(), Ready::new(4));
+        epoll.add(socket.as_fd(), u64::MAX).unwrap();
+        epoll.wait(&mut ready, Some(Duration::ZERO));
+        assert_eq!((ready.count(), ready.token(0)), (0, None));
+
+        socket.send_to(b"x", socket.local_addr().unwrap()).unwrap();
+        for _ in 0..2 {
+            epoll.wait(&mut ready, None);
+            assert_eq!((ready.count(), ready.token(0), ready.token(1)), (1, Some(u64::MAX), None));
+        }
+        drop(socket);
+        epoll.wait(&mut ready, Some(Duration::ZERO));
+        assert_eq!(ready.count(), 0, "a closed socket has left the set");
+    }
+}
