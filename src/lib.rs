@@ -11,6 +11,8 @@
 //! | service | `config`, `telemetry`, `supervisor` | puts the floors together and runs them |
 //! | cli | `cli` | the commands |
 
+#[cfg(feature = "server")]
+pub mod engine;
 pub mod policy;
 pub mod relay;
 pub mod wire;

@@ -1,0 +1,252 @@
+//! Sockets and threads around the relay server: one thread a core, each with its own sockets and its own share of the
+//! clients; nothing shared on the packet path.
+//!
+//! [`Engine::start`] binds everything before it starts anything. Every worker has its own socket for each listening
+//! address, sharing the port, so that a client's 5-tuple always reaches the same one; its relay server, its relay
+//! sockets and its counters are its alone. What workers share is the pool of ports, and that is asked only when a relay
+//! socket is opened or closed.
+//!
+//! Knows no policy: servers and the sinks of their audit events are made by the caller. Linux only.
+#![deny(unsafe_code)]
+
+mod clock;
+mod config;
+mod counters;
+mod entropy;
+mod error;
+mod intake;
+mod listener;
+mod outbox;
+mod packet;
+mod port_pool;
+mod relay_range;
+mod relay_socket;
+mod sys;
+mod worker;
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+pub use config::{Dscp, EngineConfig, MAX_LISTENERS, MAX_WORKERS, RelayConfig};
+pub use counters::{EngineCounters, ReceiveCounters, SendCounters, WorkerCounters};
+pub use entropy::SystemEntropy;
+pub use error::EngineError;
+pub use listener::{Granted, Listening};
+pub use port_pool::{PortPool, PortUsage, Rest};
+
+use clock::Clock;
+use counters::Published;
+use packet::Arena;
+use relay_range::RelayRange;
+use relay_socket::Ranges;
+use sys::epoll::Epoll;
+use sys::eventfd::Waker;
+use worker::Parts;
+
+use crate::relay::Family;
+use crate::relay::seam::{Entropy, EventSink, Policy};
+use crate::relay::server::Server;
+
+/// Running workers. Dropping it stops them, as [`Engine::stop`] does.
+pub struct Engine {
+    listening: Vec<Listening>,
+    ranges: Ranges,
+    workers: Vec<Worker>,
+    stopping: Arc<AtomicBool>,
+    running: Arc<Running>,
+}
+
+/// A worker as its engine sees it.
+struct Worker {
+    waker: Arc<Waker>,
+    published: Published,
+    thread: JoinHandle<()>,
+}
+
+/// How a stop went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// Workers that had not finished in time; 0 if every allocation was closed and recorded.
+    pub late: usize,
+}
+
+impl Engine {
+    /// Checks the whole configuration, binds every socket, and then starts the workers. Each makes its relay server and
+    /// its sink of audit events by `server` and `sink`, which are told its number, on its own thread; and another
+    /// server if it panics.
+    ///
+    /// # Errors
+    /// What is wrong and how to mend it, in a sentence. Nothing is left bound then.
+    pub fn start<P, E, S>(
+        config: &EngineConfig,
+        server: impl Fn(usize) -> Server<P, E> + Send + Sync + 'static,
+        sink: impl Fn(usize) -> S + Send + Sync + 'static,
+    ) -> Result<Self, EngineError>
+    where
+        P: Policy,
+        E: Entropy,
+        S: EventSink,
+    {
+        config.check()?;
+        let clock = Clock::start();
+        let ranges = Ranges {
+            v4: config.relay_v4.as_ref().map(|relay| RelayRange::new(relay, config.relay_buffer, clock)).transpose()?,
+            v6: config.relay_v6.as_ref().map(|relay| RelayRange::new(relay, config.relay_buffer, clock)).transpose()?,
+        };
+        let count = config.worker_count();
+        let (of_workers, listening) = listener::bind_all(&config.listen, count, config.listener_buffer)?;
+        let mut engine = Self {
+            listening,
+            ranges,
+            workers: Vec::with_capacity(count),
+            stopping: Arc::default(),
+            running: Arc::default(),
+        };
+        let of_workers = of_workers.into_iter().enumerate();
+        let parts = of_workers.map(|(index, listeners)| engine.prepare(index, listeners, clock, config.dscp));
+        let (server, sink) = (Arc::new(server), Arc::new(sink));
+        for parts in parts.collect::<Result<Vec<_>, _>>()? {
+            let (server, sink) = (server.clone(), sink.clone());
+            // Dropping the engine stops those that run already.
+            engine.spawn(parts, move |parts| worker::run(parts, &*server, &*sink))?;
+        }
+        Ok(engine)
+    }
+
+    /// The addresses that clients can reach, in the order of the configuration.
+    pub fn listening(&self) -> &[Listening] {
+        &self.listening
+    }
+
+    /// What each worker has counted, at most a tenth of a second old. Costs the packet path nothing.
+    pub fn counters(&self) -> Vec<WorkerCounters> {
+        self.workers.iter().map(|worker| worker.published.read()).collect()
+    }
+
+    /// How the relay ports of `family` are used, by all workers; none if it is not offered.
+    pub fn ports(&self, family: Family) -> Option<PortUsage> {
+        self.ranges.of(family).map(|range| range.usage())
+    }
+
+    /// Workers that run. Fewer than were started means that a server or a sink could not even be made.
+    pub fn running(&self) -> usize {
+        self.running.count()
+    }
+
+    /// Closes every allocation, with its audit event, and ends the workers; waits for them no longer than `within`.
+    pub fn stop(mut self, within: Duration) -> Stopped {
+        self.stop_workers(within)
+    }
+
+    fn prepare(
+        &self,
+        index: usize,
+        listeners: Vec<listener::Listener>,
+        clock: Clock,
+        dscp: Dscp,
+    ) -> Result<Parts, EngineError> {
+        let lacking = |what| move |error| EngineError::Resource { what, error };
+        let no_entropy = || lacking("random numbers")(io::Error::from(io::ErrorKind::Unsupported));
+        let parts = Parts {
+            index,
+            listeners,
+            ranges: self.ranges.clone(),
+            arena: Arena::new().map_err(lacking("packet memory"))?,
+            epoll: Epoll::new().map_err(lacking("a set of sockets"))?,
+            waker: Arc::new(Waker::new().map_err(lacking("a wake-up descriptor"))?),
+            stopping: self.stopping.clone(),
+            published: Published::default(),
+            clock,
+            entropy: SystemEntropy::new().ok_or_else(no_entropy)?,
+            dscp,
+        };
+        parts.watch().map_err(lacking("a place in a set of sockets"))?;
+        Ok(parts)
+    }
+
+    fn spawn(&mut self, parts: Parts, run: impl FnOnce(Parts) + Send + 'static) -> Result<(), EngineError> {
+        let (waker, published) = (parts.waker.clone(), parts.published.clone());
+        let guard = Running::enter(&self.running);
+        let thread = thread::Builder::new().name(format!("turnkeep-{}", parts.index)).spawn(move || {
+            let _guard = guard;
+            run(parts);
+        });
+        let thread = thread.map_err(|error| EngineError::Resource { what: "a thread", error })?;
+        self.workers.push(Worker { waker, published, thread });
+        Ok(())
+    }
+
+    fn stop_workers(&mut self, within: Duration) -> Stopped {
+        self.stopping.store(true, Ordering::Release);
+        self.workers.iter().for_each(|worker| worker.waker.wake());
+        let late = self.running.wait(within);
+        // One that is late is left to itself: to wait for it could be for ever.
+        for worker in self.workers.drain(..).filter(|worker| late == 0 || worker.thread.is_finished()) {
+            // A panic was logged by the thread itself.
+            let _ = worker.thread.join();
+        }
+        Stopped { late }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        const WITHIN: Duration = Duration::from_secs(5);
+        self.stop_workers(WITHIN);
+    }
+}
+
+/// Counts the workers that run.
+#[derive(Debug, Default)]
+struct Running {
+    count: Mutex<usize>,
+    fewer: Condvar,
+}
+
+/// One worker that runs, until it is dropped.
+struct RunningGuard(Arc<Running>);
+
+impl Running {
+    fn enter(self: &Arc<Self>) -> RunningGuard {
+        *self.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        RunningGuard(self.clone())
+    }
+
+    fn count(&self) -> usize {
+        *self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until none runs, or `within` has passed, and returns how many still do.
+    fn wait(&self, within: Duration) -> usize {
+        let count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.fewer.wait_timeout_while(count, within, |count| *count > 0);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+impl Drop for RunningGuard {
+    fn drop(&mut self) {
+        *self.0.count.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.fewer.notify_all();
+    }
+}
+
+/// Every address of this host, loopback and link-local ones included.
+///
+/// # Errors
+/// A sandbox that forbids to ask.
+pub fn local_addresses() -> io::Result<Vec<IpAddr>> {
+    sys::interfaces::local_addresses()
+}
+
+/// Raises the limit on open descriptors as far as the process may, and returns it. Every allocation needs one.
+///
+/// # Errors
+/// A sandbox that forbids it.
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    sys::limit::raise_descriptors()
+}

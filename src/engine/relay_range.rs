@@ -1,0 +1,274 @@
+//! The relayed addresses of one family: an address, its ports, and the difference between what the socket is bound to
+//! and what the world is told (1:1 NAT). Shared by all workers; the packet path reads plain fields only.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::clock::Clock;
+use super::config::RelayConfig;
+use super::error::EngineError;
+use super::port_pool::{LeasedPort, PortPool, PortUsage};
+use super::sys::is_out_of_descriptors;
+use super::sys::option::{self, Fragmenting};
+use crate::relay::seam::Entropy;
+use crate::relay::{Family, PeerAddr, PortParity, RelayFailure, RelayedAddr};
+
+/// The relayed addresses of one family.
+#[derive(Debug)]
+pub(super) struct RelayRange {
+    bind: IpAddr,
+    advertise: IpAddr,
+    ports: RangeInclusive<u16>,
+    receive_buffer: usize,
+    clock: Clock,
+    /// Locked when a relay socket is opened or closed, never for a packet.
+    pool: Mutex<PortPool>,
+}
+
+/// Ports of one range that are tried for one allocation, while other programs turn out to hold them.
+const MAX_TRIES: usize = 16;
+
+impl RelayRange {
+    /// The range that `config` describes.
+    ///
+    /// # Errors
+    /// The address is none of this host's.
+    pub(super) fn new<A>(config: &RelayConfig<A>, receive_buffer: usize, clock: Clock) -> Result<Arc<Self>, EngineError>
+    where
+        A: Copy + Into<IpAddr>,
+    {
+        let range = Self {
+            bind: config.bind.into(),
+            advertise: config.advertise.into(),
+            ports: config.ports.clone(),
+            receive_buffer,
+            clock,
+            pool: Mutex::new(PortPool::new(config.ports.clone(), config.rest)),
+        };
+        let can_bind = range.socket().and_then(|socket| socket.bind(&SocketAddr::new(range.bind, 0).into()));
+        can_bind.map_err(|error| EngineError::Relay { address: range.bind, error })?;
+        Ok(Arc::new(range))
+    }
+
+    /// Opens a socket on a random port.
+    pub(super) fn open(
+        self: &Arc<Self>,
+        parity: PortParity,
+        entropy: &mut impl Entropy,
+    ) -> Result<(Socket, PortLease), OpenError> {
+        let socket = self.socket()?;
+        for _ in 0..MAX_TRIES {
+            let port = self.pool().lease(self.clock.instant(), parity, entropy).ok_or(OpenError::Exhausted)?;
+            let lease = PortLease { port: Some(port), range: self.clone() };
+            match socket.bind(&SocketAddr::new(self.bind, lease.number()).into()) {
+                Ok(()) => return Ok((socket, lease)),
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => lease.set_aside(),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(OpenError::Exhausted)
+    }
+
+    /// A socket with everything set but its address.
+    fn socket(&self) -> io::Result<Socket> {
+        let is_v4 = self.bind.is_ipv4();
+        let domain = if is_v4 { Domain::IPV4 } else { Domain::IPV6 };
+        let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+        if is_v4 {
+            option::set_fragmenting_v4(socket.as_fd(), Fragmenting::Allowed)?;
+        } else {
+            socket.set_only_v6(true)?;
+            option::allow_fragmenting_v6(socket.as_fd())?;
+        }
+        option::report_tos(socket.as_fd(), is_v4)?;
+        option::report_losses(socket.as_fd())?;
+        socket.set_recv_buffer_size(self.receive_buffer)?;
+        Ok(socket)
+    }
+
+    /// Where a datagram for `peer` must be sent: our own relayed addresses are reached without a detour through the
+    /// NAT, which may not let us out and in again.
+    pub(super) fn outward(&self, peer: PeerAddr) -> SocketAddr {
+        match peer.ip() == self.advertise && self.ports.contains(&peer.port()) {
+            true => SocketAddr::new(self.bind, peer.port()),
+            false => peer.0,
+        }
+    }
+
+    /// Whom a datagram from `source` is from: our own relayed addresses are known by what is advertised.
+    pub(super) fn inward(&self, source: SocketAddr) -> PeerAddr {
+        match source.ip() == self.bind && self.ports.contains(&source.port()) {
+            true => PeerAddr(SocketAddr::new(self.advertise, source.port())),
+            false => PeerAddr(source),
+        }
+    }
+
+    /// Of its addresses.
+    pub(super) fn family(&self) -> Family {
+        Family::of(self.bind)
+    }
+
+    /// How its ports are used.
+    pub(super) fn usage(&self) -> PortUsage {
+        self.pool().usage(self.clock.instant())
+    }
+
+    fn pool(&self) -> MutexGuard<'_, PortPool> {
+        // The pool's methods do not panic half-way, so what a panic elsewhere left behind is whole.
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why a relay socket could not be opened.
+#[derive(Debug)]
+pub(super) enum OpenError {
+    /// No port is free and rested.
+    Exhausted,
+    /// What the kernel says.
+    System(io::Error),
+}
+
+impl From<io::Error> for OpenError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exhausted => f.write_str("no port of the range is free and rested"),
+            Self::System(error) => error.fmt(f),
+        }
+    }
+}
+
+impl OpenError {
+    /// What the relay server is told.
+    pub(super) fn failure(&self) -> RelayFailure {
+        match self {
+            Self::Exhausted => RelayFailure::PortsExhausted,
+            Self::System(error) if is_out_of_descriptors(error) => RelayFailure::DescriptorsExhausted,
+            Self::System(_) => RelayFailure::Refused,
+        }
+    }
+}
+
+/// A port that is ours until this is dropped; then it rests.
+#[derive(Debug)]
+pub(super) struct PortLease {
+    /// None only while it is being dropped.
+    port: Option<LeasedPort>,
+    range: Arc<RelayRange>,
+}
+
+impl PortLease {
+    /// The address that clients and peers know it by.
+    pub(super) fn advertised(&self) -> RelayedAddr {
+        RelayedAddr(SocketAddr::new(self.range.advertise, self.number()))
+    }
+
+    /// The range it belongs to.
+    pub(super) fn range(&self) -> &RelayRange {
+        &self.range
+    }
+
+    fn number(&self) -> u16 {
+        self.port.as_ref().map_or(0, LeasedPort::get)
+    }
+
+    /// Another program holds it.
+    fn set_aside(mut self) {
+        if let Some(port) = self.port.take() {
+            self.range.pool().set_aside(port, self.range.clock.instant());
+        }
+    }
+}
+
+impl Drop for PortLease {
+    fn drop(&mut self) {
+        if let Some(port) = self.port.take() {
+            self.range.pool().release(port, self.range.clock.instant());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::entropy::SystemEntropy;
+    use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
+
+    fn range_of(ports: RangeInclusive<u16>, advertise: Ipv4Addr) -> Arc<RelayRange> {
+        let config = RelayConfig { ports, advertise, ..RelayConfig::at(Ipv4Addr::LOCALHOST) };
+        RelayRange::new(&config, 64 << 10, Clock::start()).unwrap()
+    }
+
+    /// A port that was free a moment ago.
+    fn free_port() -> u16 {
+        UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    }
+
+    #[test]
+    fn an_address_elsewhere_is_refused_with_a_hint() {
+        let config = RelayConfig::at(Ipv4Addr::new(203, 0, 113, 5));
+        let error = RelayRange::new(&config, 64 << 10, Clock::start()).unwrap_err().to_string();
+        assert!(error.ends_with("203.0.113.5 is not an address of this host; did you mean advertise?"), "{error}");
+    }
+
+    #[test]
+    fn a_port_that_another_program_holds_is_set_aside() {
+        let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = other.local_addr().unwrap().port();
+        let range = range_of(port..=port, Ipv4Addr::LOCALHOST);
+        let mut entropy = SystemEntropy::new().unwrap();
+        assert!(matches!(range.open(PortParity::Any, &mut entropy), Err(OpenError::Exhausted)));
+        assert_eq!(range.usage(), PortUsage { set_aside: 1, ..PortUsage::default() });
+    }
+
+    #[test]
+    fn a_port_rests_when_its_socket_is_closed() {
+        let port = free_port();
+        let range = range_of(port..=port, Ipv4Addr::new(192, 0, 2, 1));
+        let mut entropy = SystemEntropy::new().unwrap();
+        let (socket, lease) = range.open(PortParity::Any, &mut entropy).unwrap();
+        assert_eq!(socket.local_addr().unwrap().as_socket().unwrap(), SocketAddr::new(range.bind, port));
+        assert_eq!(lease.advertised().0, SocketAddr::new(range.advertise, port));
+        assert_eq!(range.usage(), PortUsage { used: 1, ..PortUsage::default() });
+        drop((socket, lease));
+        assert_eq!(range.usage(), PortUsage { resting: 1, ..PortUsage::default() });
+    }
+
+    #[test]
+    fn only_relayed_addresses_are_translated() {
+        let range = range_of(50_000..=50_010, Ipv4Addr::new(192, 0, 2, 1));
+        let peer = |text: &str| PeerAddr(text.parse().unwrap());
+        for (peer_address, target) in [
+            ("192.0.2.1:50000", "127.0.0.1:50000"),
+            ("192.0.2.1:50010", "127.0.0.1:50010"),
+            ("192.0.2.1:50011", "192.0.2.1:50011"),
+            ("192.0.2.2:50000", "192.0.2.2:50000"),
+        ] {
+            assert_eq!(range.outward(peer(peer_address)), target.parse().unwrap());
+            let back = if peer_address.ends_with("50011") { target } else { peer_address };
+            assert_eq!(range.inward(target.parse().unwrap()), peer(back));
+        }
+        assert_eq!(range.inward("127.0.0.1:3478".parse().unwrap()), peer("127.0.0.1:3478"));
+    }
+
+    #[test]
+    fn an_ipv6_range_opens_ipv6_sockets() {
+        let range = RelayRange::new(&RelayConfig::at(Ipv6Addr::LOCALHOST), 64 << 10, Clock::start()).unwrap();
+        let (socket, lease) = range.open(PortParity::Even, &mut SystemEntropy::new().unwrap()).unwrap();
+        assert!(socket.only_v6().unwrap());
+        assert_eq!(lease.advertised().port() % 2, 0);
+        assert_eq!((range.family(), lease.advertised().family()), (Family::V6, Family::V6));
+    }
+}
