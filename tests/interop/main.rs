@@ -4,6 +4,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod turn_client_proto;
+mod turn_crate;
 mod uclient;
 
 /// The given functions of the module as tests, against each make of server.

@@ -62,7 +62,7 @@ impl Source {
 
     /// Takes all of the file for test code, as its parent declares it.
     pub(crate) fn mark_as_test(&mut self) {
-        self.tests = vec![0..self.code.len()];
+        self.tests.push(0..self.code.len());
     }
 
     /// Where `words`, one identifier or a path or macro such as `std::fs` or `todo!`, stands in the code.
