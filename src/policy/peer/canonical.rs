@@ -263,8 +263,6 @@ impl SixRdDomain {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn embeddings() -> Embeddings {

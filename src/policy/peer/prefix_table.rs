@@ -144,8 +144,6 @@ fn indexed<T>(entries: &[Entry<T>]) -> impl Iterator<Item = (u32, IpNet)> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use proptest::prelude::*;
 
     use super::*;

@@ -1,0 +1,3 @@
+//! How much one person may have.
+
+pub mod user;
