@@ -12,7 +12,13 @@
 //! | cli | `cli` | the commands |
 
 #[cfg(feature = "server")]
+pub mod cli;
+#[cfg(feature = "server")]
+pub mod config;
+#[cfg(feature = "server")]
 pub mod engine;
 pub mod policy;
 pub mod relay;
+#[cfg(feature = "server")]
+pub mod telemetry;
 pub mod wire;

@@ -1,4 +1,6 @@
-//! The `turnkeep` command.
+//! The `turnkeep` program.
 #![forbid(unsafe_code)]
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    turnkeep::cli::main()
+}

@@ -1,0 +1,43 @@
+//! The commands: each parses its arguments, calls the floor below and prints.
+#![forbid(unsafe_code)]
+
+mod check;
+mod config;
+mod out;
+mod version;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What every command says of its exit code.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  not done; standard error says why
+  2  the arguments were not understood";
+
+/// A TURN/STUN relay that is closed by default, blind to media, and explains itself
+#[derive(Debug, Parser)]
+#[command(name = "turnkeep", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::Check),
+    Config(config::Config),
+    Version(version::Version),
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.command {
+        Command::Check(check) => check.run(),
+        Command::Config(config) => config.run(),
+        Command::Version(version) => version.run(),
+    }
+}

@@ -1,0 +1,86 @@
+//! What a configuration means, judged: whether its keys fit together, and whether this host has what it names.
+
+mod credentials;
+mod host;
+mod listeners;
+mod peers;
+mod relay;
+
+use super::Loaded;
+use super::document::Lines;
+use super::finding::{Finding, Report, Severity};
+use super::schema::Config;
+
+/// How much of the world is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The text alone: it may be meant for another host.
+    Text,
+    /// This host's addresses, files and settings as well.
+    Host,
+}
+
+/// Judges `loaded`; `now_unix` is the wall clock, in seconds since 1970.
+pub fn check(loaded: &Loaded, scope: Scope, now_unix: u64) -> Report {
+    let mut judge = Judge { config: &loaded.config, lines: &loaded.lines, findings: Vec::new() };
+    listeners::check(&mut judge);
+    relay::check(&mut judge);
+    credentials::check(&mut judge, now_unix);
+    peers::check(&mut judge);
+    if loaded.config.lab {
+        judge.warn("lab", "test addresses can be opened and secrets may be short; never so in production".into());
+    }
+    if !loaded.config.audit.enabled {
+        judge.warn("audit.enabled", "nothing will be recorded: nobody can say afterwards who was relayed".into());
+    }
+    if scope == Scope::Host {
+        host::check(&mut judge, loaded);
+    }
+    let mut report = Report::new(&loaded.file);
+    report.extend(judge.findings);
+    report
+}
+
+/// Collects findings about one configuration.
+struct Judge<'a> {
+    config: &'a Config,
+    lines: &'a Lines,
+    findings: Vec<Finding>,
+}
+
+impl Judge<'_> {
+    /// It does not start; `path` is as [`Lines::of`] takes it.
+    fn error(&mut self, path: &str, sentence: String) {
+        self.find(Severity::Error, path, sentence);
+    }
+
+    /// It is probably not what is wanted.
+    fn warn(&mut self, path: &str, sentence: String) {
+        self.find(Severity::Warning, path, sentence);
+    }
+
+    /// It is worth knowing.
+    fn note(&mut self, path: &str, sentence: String) {
+        self.find(Severity::Note, path, sentence);
+    }
+
+    fn find(&mut self, severity: Severity, path: &str, sentence: String) {
+        let is_key = |step: &&str| step.parse::<usize>().is_err();
+        let key = path.split('.').filter(is_key).collect::<Vec<_>>().join(".");
+        self.findings.push(Finding { severity, line: self.lines.of(path), key, sentence });
+    }
+
+    /// "line 12" for a sentence that points at another place of the file.
+    fn place(&self, path: &str) -> String {
+        self.lines.of(path).map_or_else(|| "another line".into(), |line| format!("line {line}"))
+    }
+}
+
+/// For each element that repeats an earlier one: its index and the earlier one's.
+fn repeats<K: PartialEq>(keys: &[K]) -> Vec<(usize, usize)> {
+    let earlier = |(index, key): (usize, &K)| Some((index, keys.iter().take(index).position(|other| other == key)?));
+    keys.iter().enumerate().filter_map(earlier).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,353 @@
+//! Every key of the configuration file. The doc comments of the fields are the documentation that users read: in
+//! `turnkeep config reference`, in the JSON Schema and in editors. Keep them whole sentences without markup.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::value::{
+    Cidr, Dscp, EnvName, HostIp, Id, ListenAddress, Nat64Prefix, NodeName, Period, Port, PortRange, PortSet, Realm,
+    Separator, UtcTime, Whole,
+};
+
+/// The configuration of a turnkeep relay.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The realm (RFC 8489 §14.9), best a domain name of yours. Clients derive their keys from it, so every relay
+    /// behind one name needs the same, and changing it makes clients authenticate anew.
+    #[schemars(example = "example.org")]
+    pub realm: Realm,
+    /// The name of this relay in logs and audit records. Default: the name of the host.
+    #[schemars(example = "relay-a")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeName>,
+    /// The name of the zone that this relay serves. A credential that is bound to a zone is good there only.
+    #[serde(default = "default_zone")]
+    pub zone: Id,
+    /// This is a laboratory: allow rules may open loopback, documentation and benchmarking addresses, and secrets may
+    /// be short. Never in production.
+    #[serde(default)]
+    pub lab: bool,
+    /// Worker threads; 0 means one for each core.
+    #[serde(default = "default_workers")]
+    pub workers: Whole<0, 256>,
+    /// Where clients come in: one table for each address and transport.
+    #[serde(rename = "listener")]
+    #[schemars(length(min = 1))]
+    pub listeners: Vec<Listener>,
+    /// Where relayed addresses live.
+    #[serde(default)]
+    pub relay: Relay,
+    /// Who may use the relay.
+    #[serde(default)]
+    pub credentials: Credentials,
+    /// Whom clients may reach through the relay. Special-use addresses (private, loopback, link-local, the metadata
+    /// services of clouds, …) and the relay's own are denied unless a rule below allows them; all others are allowed
+    /// unless a rule denies them.
+    #[serde(default)]
+    pub peers: Peers,
+    /// How much one user may have.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The record of who was relayed when. Without it no allocation is granted.
+    #[serde(default)]
+    pub audit: Audit,
+    /// The log, on standard error. It has events only: never a line for a packet, never a secret.
+    #[serde(default)]
+    pub log: Log,
+}
+
+fn default_zone() -> Id {
+    Id::default_zone()
+}
+
+fn default_workers() -> Whole<0, 256> {
+    Whole::of(0)
+}
+
+/// Where clients come in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// Address and port. 0.0.0.0 and [::] stand for every address of their family; answers come from the address that
+    /// was asked.
+    #[schemars(example = "0.0.0.0:3478")]
+    pub address: ListenAddress,
+    /// How clients reach it.
+    #[serde(default)]
+    pub transport: Transport,
+}
+
+/// How clients reach a listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// Datagrams.
+    #[default]
+    Udp,
+}
+
+/// Where relayed addresses live.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Relay {
+    /// The ports of relayed addresses, first and last. Each allocation takes one. The firewall must let UDP through to
+    /// them from everywhere that peers are; keep the range out of net.ipv4.ip_local_port_range's way by
+    /// net.ipv4.ip_local_reserved_ports.
+    pub ports: PortRange,
+    /// How long a port rests at least after its allocation ended, so that stray packets of its last peers reach nobody.
+    /// It rests for two minutes while others are free; when the range runs short the longest-rested is taken first.
+    pub min_port_rest: Period<0, 600>,
+    /// The DSCP of relayed packets (RFC 8656 §14): "copy" carries each packet's own across, a number marks all alike.
+    pub dscp: Dscp,
+    /// The addresses: at most one for each family. Without an IPv6 one, clients that ask for IPv6 are told 440.
+    #[serde(rename = "address")]
+    #[schemars(length(min = 1))]
+    pub addresses: Vec<RelayAddress>,
+}
+
+impl Default for Relay {
+    fn default() -> Self {
+        Self { ports: PortRange::DYNAMIC, min_port_rest: Period::of_secs(2), dscp: Dscp::Copy, addresses: Vec::new() }
+    }
+}
+
+/// An address that relayed addresses live on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RelayAddress {
+    /// An address of this host, which the sockets are bound to.
+    #[schemars(example = "203.0.113.5")]
+    pub bind: HostIp,
+    /// The address that clients and peers are told, where a 1:1 NAT stands between (clouds, containers, many
+    /// firewalls). Default: the same as bind.
+    #[schemars(example = "198.51.100.7")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advertise: Option<HostIp>,
+}
+
+impl RelayAddress {
+    /// The address that clients and peers are told.
+    pub fn advertised(&self) -> HostIp {
+        self.advertise.unwrap_or(self.bind)
+    }
+}
+
+/// Who may use the relay.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Credentials {
+    /// The longest life of an ephemeral credential; one whose expiry lies further ahead is refused. Most issuers give a
+    /// day, and their clocks may be off.
+    pub max_ttl: Period<60, 2_592_000>,
+    /// On which side of the separator the timestamp stands.
+    pub username_order: UsernameOrder,
+    /// The character between timestamp and user.
+    pub separator: Separator,
+    /// The HMAC that turns a secret and a user name into a password. Everything that makes credentials today uses sha1,
+    /// which HMAC keeps sound.
+    pub hmac: HmacHash,
+    /// Offer SHA-256 for keys and message integrity to clients that know RFC 8489 (PASSWORD-ALGORITHMS). Older clients
+    /// go on with MD5 and SHA-1 either way.
+    pub offer_sha256: bool,
+    /// Lab only: a file of users with fixed passwords. Nobody else may be able to read it.
+    #[schemars(example = "/etc/turnkeep/users")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub users_file: Option<PathBuf>,
+    /// The secrets shared with whatever hands out credentials. Have two while you rotate: the new one is used to mint,
+    /// both are accepted. A secret itself never stands in this file.
+    #[serde(rename = "secret")]
+    pub secrets: Vec<SecretSource>,
+}
+
+impl Default for Credentials {
+    fn default() -> Self {
+        Self {
+            max_ttl: Period::of_secs(48 * 3600),
+            username_order: UsernameOrder::default(),
+            separator: Separator::COLON,
+            hmac: HmacHash::default(),
+            offer_sha256: true,
+            users_file: None,
+            secrets: Vec::new(),
+        }
+    }
+}
+
+/// On which side the timestamp of an ephemeral user name stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UsernameOrder {
+    /// In front, as everybody writes it: 1795285900:alice.
+    #[default]
+    ExpiryFirst,
+    /// On either side, for issuers that write alice:1795285900.
+    Any,
+}
+
+/// The hash of an HMAC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HmacHash {
+    /// HMAC-SHA1, what coturn, Synapse, Prosody, LiveKit, Nextcloud and Janus speak.
+    #[default]
+    Sha1,
+    /// HMAC-SHA256, for issuers of your own.
+    Sha256,
+}
+
+/// Where a secret is read from: a file or an environment variable, exactly one of the two.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SecretSource {
+    /// Its name in logs, audit records and bound user names; it gives nothing away.
+    #[schemars(example = &"k1")]
+    pub id: Id,
+    /// The file that holds it and nothing else, with at least 32 bytes; a newline at its end does not count. Owned by
+    /// root or the user turnkeep runs as, and closed to everybody else (mode 0400 or 0600). A relative path starts at
+    /// this file's directory. To make one: openssl rand -hex 32
+    #[schemars(example = "/etc/turnkeep/secret.k1")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// The environment variable that holds it, instead of a file.
+    #[schemars(example = &"TURNKEEP_SECRET")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<EnvName>,
+    /// From this point in time on, credentials made with it are refused. Default: never.
+    #[schemars(example = UtcTime::from_unix_secs(1_806_451_200))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<UtcTime>,
+}
+
+/// Whom clients may reach through the relay.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Peers {
+    /// Let two clients of this relay reach each other by their relayed addresses: what two browsers that may use
+    /// nothing but the relay need. The relay's other ports and addresses stay closed.
+    pub relay_to_relay: bool,
+    /// The lowest port of a peer that may be reached; 1 means every port. Browsers' media comes from ports above 1023,
+    /// that of some video bridges from 443.
+    pub min_port: Port,
+    /// Ports of peers that may not be reached, whatever the address: 11211 or "6660-6669".
+    pub deny_ports: Vec<PortSet>,
+    /// Hosts that the relay depends on or that administer it, such as a log collector: never reached, whatever a rule
+    /// says.
+    pub backends: Vec<HostIp>,
+    /// Prefixes under which your network's NAT64 shows IPv4 hosts (RFC 6052). Addresses below them are refused, or the
+    /// IPv4 host behind one would slip past the rules. The well-known 64:ff9b::/96 is always one.
+    pub nat64_prefixes: Vec<Nat64Prefix>,
+    /// Networks that may be reached although they are special-use, or although a wider rule denies them. The longest
+    /// prefix decides; at the same length deny wins. Metadata services, link-local and multicast addresses stay closed
+    /// whatever a rule says.
+    #[serde(rename = "allow")]
+    pub allowed: Vec<PeerRule>,
+    /// Networks that may not be reached.
+    #[serde(rename = "deny")]
+    pub denied: Vec<PeerRule>,
+}
+
+impl Default for Peers {
+    fn default() -> Self {
+        Self {
+            relay_to_relay: true,
+            min_port: Port::FIRST,
+            deny_ports: Vec::new(),
+            backends: Vec::new(),
+            nat64_prefixes: Vec::new(),
+            allowed: Vec::new(),
+            denied: Vec::new(),
+        }
+    }
+}
+
+/// A rule about peers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PeerRule {
+    /// Its name, which a refusal and its audit record give as the reason.
+    #[schemars(example = "clinic-mcu")]
+    pub id: Id,
+    /// The network.
+    #[schemars(example = "10.20.30.0/24")]
+    pub cidr: Cidr,
+    /// What it is for.
+    #[schemars(example = "The video bridge of the clinic")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// How much one user may have.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Allocations of one user at a time, over all workers. A browser makes one for each network interface, address
+    /// family and URL: 6 to 12 are usual for one person in one call.
+    pub allocations_per_user: Whole<1, 1_000_000>,
+    /// The longest lifetime that is granted at a time; clients refresh before it ends (RFC 8656 §7.2).
+    pub max_lifetime: Period<600, 3600>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { allocations_per_user: Whole::of(12), max_lifetime: Period::of_secs(3600) }
+    }
+}
+
+/// The audit trail.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// Keep the trail. Where it is switched off nobody can say afterwards who was relayed; only a lab should.
+    pub enabled: bool,
+    /// The file that records are appended to, one line of JSON each. It is made if its directory exists, with mode
+    /// 0600. A relative path starts at this file's directory.
+    pub path: PathBuf,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { enabled: true, path: PathBuf::from("/var/log/turnkeep/audit.jsonl") }
+    }
+}
+
+/// The log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// For whom it is written.
+    pub format: LogFormat,
+    /// What is written: this level and those above it. The environment variable TURNKEEP_LOG goes before, and takes
+    /// the filters of Rust's tracing, such as info,turnkeep::policy=debug.
+    pub level: LogLevel,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Sentences, with colours on a terminal.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// What ended the relay or a part of it.
+    Error,
+    /// What an admin should look at, refusals among it.
+    Warn,
+    /// Starts, stops and what was granted by the system.
+    #[default]
+    Info,
+    /// Every allocation.
+    Debug,
+    /// Everything, for developers.
+    Trace,
+}

@@ -1,0 +1,69 @@
+//! What a configuration would do, in a few lines for people.
+
+use std::fmt::Write;
+
+use super::schema::{Config, PeerRule};
+
+/// What would listen, relay, be reached, be accepted and be recorded: one line each, aligned.
+pub fn summary(config: &Config) -> String {
+    let mut text = String::new();
+    for listener in &config.listeners {
+        line(&mut text, "listens on", &format!("udp {}", listener.address));
+    }
+    let ports = config.relay.ports;
+    for address in &config.relay.addresses {
+        let bound = match address.advertise {
+            Some(advertised) if advertised != address.bind => format!(" (bound to {})", address.bind),
+            _ => String::new(),
+        };
+        let advertised = address.advertised();
+        line(&mut text, "relays at", &format!("{advertised}{bound}, ports {ports}: {} allocations", ports.count()));
+    }
+    line(&mut text, "reaches", &reach(config));
+    line(&mut text, "accepts", &credentials(config));
+    line(&mut text, "allows", &format!("{} allocations to one user", config.limits.allocations_per_user));
+    let audit = if config.audit.enabled { config.audit.path.display().to_string() } else { "nothing".into() };
+    line(&mut text, "records", &audit);
+    text
+}
+
+fn line(text: &mut String, what: &str, how: &str) {
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "{what:<12}{how}");
+}
+
+fn reach(config: &Config) -> String {
+    let peers = &config.peers;
+    let mut reach = "public addresses".to_owned();
+    if !peers.allowed.is_empty() {
+        let _ = write!(reach, ", and {}", rules(&peers.allowed));
+    }
+    if !peers.denied.is_empty() {
+        let _ = write!(reach, ", but not {}", rules(&peers.denied));
+    }
+    if peers.min_port.get() > 1 {
+        let _ = write!(reach, ", ports from {} on", peers.min_port.get());
+    }
+    if !peers.relay_to_relay {
+        reach.push_str("; not one client another");
+    }
+    reach
+}
+
+fn rules(rules: &[PeerRule]) -> String {
+    rules.iter().map(|rule| format!("{} ({})", rule.cidr, rule.id)).collect::<Vec<_>>().join(", ")
+}
+
+fn credentials(config: &Config) -> String {
+    let credentials = &config.credentials;
+    let ids: Vec<&str> = credentials.secrets.iter().map(|secret| secret.id.as_str()).collect();
+    let mut accepted = Vec::new();
+    if !ids.is_empty() {
+        let (ids, ttl) = (ids.join(", "), credentials.max_ttl);
+        accepted.push(format!("ephemeral credentials under {ids} for up to {ttl}"));
+    }
+    if let Some(file) = &credentials.users_file {
+        accepted.push(format!("the users in {}", file.display()));
+    }
+    format!("{}, realm {}", accepted.join(" and "), config.realm)
+}

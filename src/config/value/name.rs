@@ -1,0 +1,151 @@
+//! Names that people give: each with the characters that every place it travels to can carry.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::{Text, text_value};
+
+macro_rules! name_type {
+    ($(#[$doc:meta])* $name:ident { allowed: $allowed:literal, valid: $valid:expr }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The name.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Text for $name {
+            fn allowed() -> Cow<'static, str> {
+                $allowed.into()
+            }
+
+            fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+                let valid: fn(&str) -> bool = $valid;
+                if valid(text) { Ok(Self(text.to_owned())) } else { Err("will not do".into()) }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        text_value!($name);
+    };
+}
+
+name_type! {
+    /// The name of one relay of several.
+    NodeName {
+        allowed: "1 to 64 letters, digits, \".\", \"_\" or \"-\"",
+        valid: |text| is_word(text, 64, b"._-")
+    }
+}
+
+name_type! {
+    /// The id of a secret or a rule. No dot: it separates the fields of a bound user name.
+    Id {
+        allowed: "1 to 32 letters, digits, \"_\" or \"-\"",
+        valid: |text| is_word(text, 32, b"_-")
+    }
+}
+
+name_type! {
+    /// REALM (RFC 8489 §14.9): fewer than 128 characters. ASCII without the characters that need quoting or that
+    /// separate the parts of a key, so that every client derives the same key.
+    Realm {
+        allowed: "1 to 127 printable ASCII characters without spaces, quotes, \"\\\" and \":\", best a domain name of \
+                  yours such as \"example.org\"",
+        valid: |text| (1..=127).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'\\:".contains(&byte))
+    }
+}
+
+name_type! {
+    /// The name of an environment variable.
+    EnvName {
+        allowed: "the name of an environment variable: up to 64 capital letters, digits and \"_\", such as \
+                  \"TURNKEEP_SECRET\"",
+        valid: |text| (1..=64).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+    }
+}
+
+impl Id {
+    /// What a zone is called that nobody named.
+    pub(in crate::config) fn default_zone() -> Self {
+        Self("default".to_owned())
+    }
+}
+
+fn is_word(text: &str, max: usize, also: &[u8]) -> bool {
+    (1..=max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || also.contains(&byte))
+}
+
+/// The character between the parts of an ephemeral user name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Separator(u8);
+
+impl Separator {
+    /// What everybody uses.
+    pub(in crate::config) const COLON: Self = Self(b':');
+
+    /// The character, which is ASCII.
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl Text for Separator {
+    fn allowed() -> Cow<'static, str> {
+        "one ASCII punctuation character, such as \":\"".into()
+    }
+
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        match text.as_bytes() {
+            [byte] if byte.is_ascii_punctuation() => Ok(Self(*byte)),
+            _ => Err("will not do".into()),
+        }
+    }
+}
+
+impl fmt::Display for Separator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        char::from(self.0).fmt(f)
+    }
+}
+
+text_value!(Separator);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn take_what_travels_everywhere() {
+        assert!(NodeName::parse("relay-a.example.org").is_ok());
+        assert!(Id::parse("k1").is_ok());
+        assert!(Realm::parse("example.org").is_ok());
+        assert!(EnvName::parse("TURNKEEP_SECRET").is_ok());
+        assert_eq!(Separator::parse(":"), Ok(Separator::COLON));
+    }
+
+    #[test]
+    fn refuse_the_rest() {
+        for text in ["", "a b", "a\n", "ä", "a\"", "a\0", &"x".repeat(129)] {
+            assert!(NodeName::parse(text).is_err(), "node {text:?}");
+            assert!(Id::parse(text).is_err(), "id {text:?}");
+            assert!(Realm::parse(text).is_err(), "realm {text:?}");
+            assert!(EnvName::parse(text).is_err(), "env {text:?}");
+            assert!(Separator::parse(text).is_err(), "separator {text:?}");
+        }
+        assert!(Id::parse("k.1").is_err());
+        assert!(Realm::parse("example.org:3478").is_err());
+        assert!(Separator::parse("1").is_err());
+    }
+}

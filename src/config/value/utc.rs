@@ -1,0 +1,158 @@
+//! Points in time, as TOML has them.
+
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::ser::{Serialize, Serializer};
+use toml::value::{Datetime, Offset};
+
+/// A point in time, in whole seconds since 1970-01-01T00:00:00Z; written as a TOML offset date-time (RFC 3339).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UtcTime(u64);
+
+const ALLOWED: &str = "a date with time and offset, without quotes, such as 2027-03-31T00:00:00Z";
+
+impl UtcTime {
+    /// From seconds since 1970.
+    pub const fn from_unix_secs(secs: u64) -> Self {
+        Self(secs)
+    }
+
+    /// Seconds since 1970.
+    pub const fn unix_secs(self) -> u64 {
+        self.0
+    }
+
+    fn from_toml(datetime: Datetime) -> Option<Self> {
+        let (date, time, offset) = (datetime.date?, datetime.time?, datetime.offset?);
+        let offset_minutes = match offset {
+            Offset::Z => 0,
+            Offset::Custom { minutes } => i64::from(minutes),
+        };
+        let days = days_from_civil(i64::from(date.year), i64::from(date.month), i64::from(date.day));
+        let minutes = i64::from(time.hour) * 60 + i64::from(time.minute) - offset_minutes;
+        let secs = days * 86_400 + minutes * 60 + i64::from(time.second.unwrap_or(0));
+        u64::try_from(secs).ok().map(Self)
+    }
+}
+
+impl fmt::Display for UtcTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = civil_from_days(self.0 / 86_400);
+        let second = self.0 % 86_400;
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+}
+
+/// Days from 1970-01-01 to a date of the proleptic Gregorian calendar, counted in years that start in March, so that
+/// the leap day comes last.
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let month = (month + 9) % 12;
+    let day_of_year = (153 * month + 2) / 5 + day - 1;
+    year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year - 719_468
+}
+
+/// The date `days` after 1970-01-01: year, month, day.
+fn civil_from_days(days: u64) -> (u64, u64, u64) {
+    const DAYS_IN_400_YEARS: u64 = 146_097;
+    let days = days + 719_468;
+    let (era, day) = (days / DAYS_IN_400_YEARS, days % DAYS_IN_400_YEARS);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (era * 400 + year + carry, month, day)
+}
+
+impl<'de> Deserialize<'de> for UtcTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UtcVisitor)
+    }
+}
+
+struct UtcVisitor;
+
+impl<'de> Visitor<'de> for UtcVisitor {
+    type Value = UtcTime;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(ALLOWED)
+    }
+
+    // TOML's date-times arrive as a map with one key of the toml crate's own.
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<UtcTime, A::Error> {
+        let datetime = Datetime::deserialize(MapAccessDeserializer::new(map))?;
+        UtcTime::from_toml(datetime)
+            .ok_or_else(|| Error::custom(format_args!("{datetime} will not do; allowed is {ALLOWED}")))
+    }
+}
+
+impl Serialize for UtcTime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for UtcTime {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "UtcTime".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "date-time", "title": ALLOWED })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(serde::Deserialize)]
+    struct Doc {
+        at: UtcTime,
+    }
+
+    fn read(text: &str) -> Result<u64, String> {
+        toml::from_str::<Doc>(&format!("at = {text}")).map(|doc| doc.at.unix_secs()).map_err(|e| e.message().to_owned())
+    }
+
+    #[test]
+    fn reads_offset_date_times() {
+        assert_eq!(read("1970-01-01T00:00:00Z"), Ok(0));
+        assert_eq!(read("2026-11-21T18:31:40Z"), Ok(1_795_285_900));
+        assert_eq!(read("2026-11-21T19:31:40+01:00"), Ok(1_795_285_900));
+        assert_eq!(read("2000-02-29T23:59:59Z"), Ok(951_868_799));
+    }
+
+    #[test]
+    fn refuses_what_leaves_the_hour_open() {
+        for text in [
+            "2026-11-21",
+            "2026-11-21T18:31:40",
+            "18:31:40",
+            "\"2026-11-21T18:31:40Z\"",
+            "1795285900",
+            "1969-12-31T23:59:59Z",
+        ] {
+            let error = read(text).expect_err(text);
+            assert!(error.contains(ALLOWED), "{error}");
+        }
+    }
+
+    #[test]
+    fn writes_what_it_reads() {
+        for secs in (0..5_000_000_000).step_by(86_400 * 13 + 4321) {
+            let text = UtcTime(secs).to_string();
+            assert_eq!(read(&text), Ok(secs), "{text}");
+        }
+    }
+}
