@@ -4,6 +4,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod aioice;
+mod chromium;
 mod turn_client_proto;
 mod turn_crate;
 mod uclient;
