@@ -84,8 +84,7 @@ fn write_listen(f: &mut fmt::Formatter<'_>, address: SocketAddr, error: &io::Err
     match error.kind() {
         io::ErrorKind::AddrInUse => write!(
             f,
-            "cannot listen on {address}: the address is in use; is another relay running? `ss -lunp` tells which \
-             program"
+            "cannot listen on {address}: the address is in use; is another relay running? `ss -lunp` tells which"
         ),
         io::ErrorKind::AddrNotAvailable => {
             write!(f, "cannot listen on {address}: {} is not an address of this host", address.ip())

@@ -224,6 +224,15 @@ mod tests {
     }
 
     #[test]
+    fn what_the_host_lacks_is_told_apart() {
+        let failure = |errno| OpenError::System(io::Error::from_raw_os_error(errno)).failure();
+        assert_eq!(failure(libc::EMFILE), RelayFailure::DescriptorsExhausted);
+        assert_eq!(failure(libc::ENFILE), RelayFailure::DescriptorsExhausted);
+        assert_eq!(failure(libc::ENOMEM), RelayFailure::Refused);
+        assert_eq!(OpenError::Exhausted.failure(), RelayFailure::PortsExhausted);
+    }
+
+    #[test]
     fn a_port_that_another_program_holds_is_set_aside() {
         let other = UdpSocket::bind("127.0.0.1:0").unwrap();
         let port = other.local_addr().unwrap().port();
