@@ -1,0 +1,284 @@
+//! A running engine, clients and peers with sockets of their own.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use turnkeep::engine::{Engine, EngineConfig, EngineError, RelayConfig, SystemEntropy, WorkerCounters};
+use turnkeep::relay::reason::AuthReason;
+use turnkeep::relay::seam::{AdmitRefusal, Claim, EventSink, Identity, PeerPorts, Policy, Refusal};
+use turnkeep::relay::{ClientAddr, Event, Now, Path, PeerAddr, Server, ServerAddr};
+use turnkeep::wire::attribute::{
+    ChannelNumberAttribute, Data, Lifetime, RequestedAddressFamily, RequestedTransport, XorMappedAddress,
+    XorPeerAddress, XorRelayedAddress,
+};
+use turnkeep::wire::header::{Class, Method};
+use turnkeep::wire::integrity::LongTermKey;
+use turnkeep::wire::message::Message;
+
+use crate::sans_io::{self, Attribute, TestPolicy, channel_message, code, settings};
+
+/// Long enough for a machine that does other things too; only a failure waits for it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// An engine and what it recorded.
+pub(crate) struct Relay {
+    pub(crate) engine: Engine,
+    events: Events,
+}
+
+/// Events with the number of the worker that recorded them.
+type Events = Arc<Mutex<Vec<(usize, Event)>>>;
+
+/// One worker on 127.0.0.1 and [::1], relaying from there.
+pub(crate) fn loopback() -> EngineConfig {
+    EngineConfig {
+        workers: NonZeroUsize::new(1),
+        relay_v4: Some(RelayConfig::at(Ipv4Addr::LOCALHOST)),
+        relay_v6: Some(RelayConfig::at(Ipv6Addr::LOCALHOST)),
+        ..listening(&["127.0.0.1:0", "[::1]:0"])
+    }
+}
+
+/// Listens there, and relays nothing.
+pub(crate) fn listening(addresses: &[&str]) -> EngineConfig {
+    EngineConfig::new(addresses.iter().map(|text| text.parse().unwrap()).collect())
+}
+
+/// As [`loopback`], with these IPv4 ports only, which rest for no time at all.
+pub(crate) fn loopback_with_ports(ports: RangeInclusive<u16>) -> EngineConfig {
+    let mut config = loopback();
+    let relay = config.relay_v4.as_mut().unwrap();
+    relay.ports = ports;
+    (relay.rest.full, relay.rest.least) = (Duration::ZERO, Duration::ZERO);
+    config
+}
+
+pub(crate) fn start(config: &EngineConfig) -> Relay {
+    try_start(config).unwrap_or_else(|error| panic!("{error}"))
+}
+
+pub(crate) fn try_start(config: &EngineConfig) -> Result<Relay, EngineError> {
+    let events = Events::default();
+    let policy = Fragile(TestPolicy { quota: 10_000, held: Arc::default() });
+    let server = move |_| Server::new(settings(), policy.clone(), SystemEntropy::new().unwrap());
+    let recorded = events.clone();
+    let engine = Engine::start(config, server, move |worker| Recorder { worker, events: recorded.clone() })?;
+    Ok(Relay { engine, events })
+}
+
+impl Relay {
+    /// The `index`th listening address, as configured but for port 0.
+    pub(crate) fn address(&self, index: usize) -> SocketAddr {
+        self.engine.listening()[index].address
+    }
+
+    pub(crate) fn events(&self) -> Vec<(usize, Event)> {
+        self.events.lock().unwrap().clone()
+    }
+
+    /// Stops the engine; returns what it recorded.
+    pub(crate) fn stop(self) -> Vec<(usize, Event)> {
+        assert_eq!(self.engine.stop(PATIENCE).late, 0);
+        self.events.lock().unwrap().clone()
+    }
+
+    /// Waits until the workers' published counters are such that `holds`.
+    pub(crate) fn until(&self, holds: impl Fn(&[WorkerCounters]) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !holds(&self.engine.counters()) {
+            assert!(Instant::now() < end, "{:#?}", self.engine.counters());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+struct Recorder {
+    worker: usize,
+    events: Events,
+}
+
+impl EventSink for Recorder {
+    fn record(&mut self, event: Event) {
+        self.events.lock().unwrap().push((self.worker, event));
+    }
+}
+
+/// Lets everybody in, and breaks when carol knocks.
+#[derive(Clone)]
+struct Fragile(TestPolicy);
+
+impl Policy for Fragile {
+    type Lease = <TestPolicy as Policy>::Lease;
+
+    fn authenticate(
+        &self,
+        now: Now,
+        claim: Claim<'_>,
+        proof: &mut dyn FnMut(&LongTermKey) -> bool,
+    ) -> Result<Identity, AuthReason> {
+        assert_ne!(claim.username, b"carol", "injected");
+        self.0.authenticate(now, claim, proof)
+    }
+
+    fn admit(&self, now: Now, who: &Identity, path: &Path) -> Result<Self::Lease, AdmitRefusal> {
+        self.0.admit(now, who, path)
+    }
+
+    fn judge_peer(&self, who: &Identity, peer: PeerAddr) -> Result<PeerPorts, Refusal> {
+        self.0.judge_peer(who, peer)
+    }
+}
+
+/// A socket that gives up after a while.
+pub(crate) fn socket(ip: IpAddr) -> UdpSocket {
+    let socket = UdpSocket::bind((ip, 0)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+/// A peer at the loopback address of the family of `like`.
+pub(crate) fn peer(like: SocketAddr) -> UdpSocket {
+    socket(match like {
+        SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    })
+}
+
+/// The next datagram, and who sent it.
+pub(crate) fn next(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
+    let mut bytes = vec![0; 65_536];
+    let (len, from) = socket.recv_from(&mut bytes).expect("a datagram within the time");
+    bytes.truncate(len);
+    (bytes, from)
+}
+
+/// Nothing waits there.
+pub(crate) fn is_quiet(socket: &UdpSocket) -> bool {
+    socket.set_nonblocking(true).unwrap();
+    let quiet = socket.recv(&mut [0; 1]).is_err();
+    socket.set_nonblocking(false).unwrap();
+    quiet
+}
+
+/// A client with a socket of its own.
+pub(crate) struct Client {
+    pub(crate) socket: UdpSocket,
+    pub(crate) server: SocketAddr,
+    voice: sans_io::Client,
+}
+
+impl Client {
+    /// Alice, who knows the server as `server`.
+    pub(crate) fn of(server: SocketAddr) -> Self {
+        Self::named("alice", server)
+    }
+
+    pub(crate) fn named(user: &str, server: SocketAddr) -> Self {
+        let socket = peer(server);
+        let mut voice = sans_io::Client::new(user, &socket.local_addr().unwrap().to_string());
+        voice.path.client = ClientAddr(socket.local_addr().unwrap());
+        voice.path.server = ServerAddr(server);
+        Self { socket, server, voice }
+    }
+
+    pub(crate) fn say(&self, bytes: &[u8]) {
+        self.socket.send_to(bytes, self.server).unwrap();
+    }
+
+    /// The next datagram, which must come from where the client talks to.
+    pub(crate) fn hear(&self) -> Vec<u8> {
+        let (bytes, from) = next(&self.socket);
+        assert_eq!(from, self.server, "the source of the answer");
+        bytes
+    }
+
+    pub(crate) fn ask(&mut self, method: Method, attributes: &[&dyn Attribute]) -> Vec<u8> {
+        let request = self.voice.signed(method, attributes);
+        self.say(&request);
+        self.hear()
+    }
+
+    /// What the server says our address is.
+    pub(crate) fn mapped_address(&mut self) -> SocketAddr {
+        let request = self.voice.bare(Method::BINDING, &[]);
+        self.say(&request);
+        let answer = self.hear();
+        Message::parse(&answer).unwrap().get::<XorMappedAddress>().unwrap().unwrap().0
+    }
+
+    /// An allocation of the client's own family, or the error code.
+    pub(crate) fn try_allocate(&mut self, attributes: &[&dyn Attribute]) -> Result<SocketAddr, u16> {
+        let challenge = self.voice.bare(Method::ALLOCATE, &[&RequestedTransport::UDP]);
+        self.say(&challenge);
+        let challenge = self.hear();
+        self.voice.learn(&challenge);
+        let family = RequestedAddressFamily(if self.server.is_ipv4() { 1 } else { 2 });
+        let mut all: Vec<&dyn Attribute> = vec![&RequestedTransport::UDP, &family];
+        all.extend(attributes);
+        let answer = self.ask(Method::ALLOCATE, &all);
+        match code(&answer) {
+            0 => Ok(Message::parse(&answer).unwrap().get::<XorRelayedAddress>().unwrap().unwrap().0),
+            code => Err(code),
+        }
+    }
+
+    pub(crate) fn allocate(&mut self) -> SocketAddr {
+        self.try_allocate(&[]).expect("an allocation")
+    }
+
+    /// Knocks with credentials; nobody may answer.
+    pub(crate) fn knock(&mut self) {
+        let challenge = self.voice.bare(Method::ALLOCATE, &[&RequestedTransport::UDP]);
+        self.say(&challenge);
+        let challenge = self.hear();
+        self.voice.learn(&challenge);
+        let request = self.voice.signed(Method::ALLOCATE, &[&RequestedTransport::UDP]);
+        self.say(&request);
+    }
+
+    pub(crate) fn permit(&mut self, peer: SocketAddr) {
+        assert_eq!(code(&self.ask(Method::CREATE_PERMISSION, &[&XorPeerAddress(peer)])), 0);
+    }
+
+    pub(crate) fn bind(&mut self, number: u16, peer: SocketAddr) {
+        let attributes: [&dyn Attribute; 2] = [&ChannelNumberAttribute(number), &XorPeerAddress(peer)];
+        assert_eq!(code(&self.ask(Method::CHANNEL_BIND, &attributes)), 0);
+    }
+
+    /// The code of the answer to a Refresh.
+    pub(crate) fn refresh(&mut self, lifetime: u32) -> u16 {
+        code(&self.ask(Method::REFRESH, &[&Lifetime(lifetime)]))
+    }
+
+    pub(crate) fn send(&mut self, peer: SocketAddr, payload: &[u8], more: &[&dyn Attribute]) {
+        let (to, data, id) = (XorPeerAddress(peer), Data(payload), self.voice.id());
+        let mut attributes: Vec<&dyn Attribute> = vec![&to];
+        attributes.extend(more);
+        attributes.push(&data);
+        self.say(&sans_io::message(Method::SEND, Class::Indication, id, &attributes, None));
+    }
+
+    pub(crate) fn send_channel(&self, number: u16, payload: &[u8]) {
+        self.say(&channel_message(number, payload));
+    }
+
+    /// The peer and payload of the next datagram, which must be a Data indication.
+    pub(crate) fn hear_data(&self) -> (SocketAddr, Vec<u8>) {
+        let bytes = self.hear();
+        let message = Message::parse(&bytes).unwrap();
+        assert_eq!((message.class(), message.method()), (Class::Indication, Method::DATA));
+        let peer = message.get::<XorPeerAddress>().unwrap().unwrap().0;
+        (peer, message.get::<Data<'_>>().unwrap().unwrap().0.to_vec())
+    }
+
+    /// The number and payload of the next datagram, which must be ChannelData.
+    pub(crate) fn hear_channel(&self) -> (u16, Vec<u8>) {
+        let bytes = self.hear();
+        let (number, len) = (u16::from_be_bytes([bytes[0], bytes[1]]), u16::from_be_bytes([bytes[2], bytes[3]]));
+        assert_eq!(usize::from(len), bytes.len() - 4, "no padding over UDP");
+        (number, bytes[4..].to_vec())
+    }
+}

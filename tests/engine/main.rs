@@ -1,0 +1,10 @@
+//! The engine on loopback, end to end: real sockets, real threads, the real relay server, and a policy that lets
+//! everybody in.
+#[path = "../sans_io/mod.rs"]
+mod sans_io;
+
+mod addresses;
+mod harness;
+mod lifecycle;
+mod marks;
+mod relaying;

@@ -1,0 +1,147 @@
+//! What is relayed arrives whole, in order and from the right place.
+
+use std::net::SocketAddr;
+
+use turnkeep::relay::DropReason;
+use turnkeep::relay::limits::MAX_PAYLOAD;
+use turnkeep::wire::attribute::EvenPort;
+
+use crate::harness::{Client, is_quiet, loopback, next, peer, start};
+
+/// Both families.
+const LISTENERS: [usize; 2] = [0, 1];
+
+#[test]
+fn channels_carry_payloads_of_every_size_both_ways() {
+    let relay = start(&loopback());
+    for listener in LISTENERS {
+        let (mut client, peer) = pair(relay.address(listener));
+        let relayed = client.allocate();
+        let peer_address = peer.local_addr().unwrap();
+        client.bind(0x4001, peer_address);
+        for len in [0, 1, 2, 3, 160, 1200, 40_000] {
+            let payload = payload(len);
+            client.send_channel(0x4001, &payload);
+            assert_eq!(next(&peer), (payload.clone(), relayed));
+            peer.send_to(&payload, relayed).unwrap();
+            assert_eq!(client.hear_channel(), (0x4001, payload));
+        }
+    }
+}
+
+#[test]
+fn indications_carry_payloads_of_every_size_both_ways() {
+    let relay = start(&loopback());
+    for listener in LISTENERS {
+        let (mut client, peer) = pair(relay.address(listener));
+        let relayed = client.allocate();
+        let peer_address = peer.local_addr().unwrap();
+        client.permit(peer_address);
+        for len in [0, 1, 2, 3, 160, 1200, 40_000] {
+            let payload = payload(len);
+            client.send(peer_address, &payload, &[]);
+            assert_eq!(next(&peer), (payload.clone(), relayed));
+            peer.send_to(&payload, relayed).unwrap();
+            assert_eq!(client.hear_data(), (peer_address, payload));
+        }
+    }
+}
+
+#[test]
+fn bursts_keep_their_order_between_channels_indications_and_peers() {
+    let relay = start(&loopback());
+    let mut client = Client::of(relay.address(0));
+    let peers = [peer(client.server), peer(client.server)];
+    let relayed = client.allocate();
+    let addresses = [0, 1].map(|index: usize| peers[index].local_addr().unwrap());
+    client.bind(0x4000, addresses[0]);
+    client.permit(addresses[1]);
+    // More than a batch, and within the buffers of a relay socket.
+    for number in 0..150u16 {
+        let payload = number.to_be_bytes();
+        client.send_channel(0x4000, &payload);
+        client.send(addresses[usize::from(number % 2)], &payload, &[]);
+    }
+    let number_of = |(bytes, from): (Vec<u8>, SocketAddr)| {
+        assert_eq!(from, relayed);
+        u16::from_be_bytes(bytes.try_into().unwrap())
+    };
+    let first: Vec<u16> = (0..225).map(|_| number_of(next(&peers[0]))).collect();
+    assert!(first.is_sorted());
+    let second: Vec<u16> = (0..75).map(|_| number_of(next(&peers[1]))).collect();
+    assert_eq!(second, (0..150).filter(|number| number % 2 == 1).collect::<Vec<_>>());
+
+    for number in 0..150u16 {
+        peers[0].send_to(&number.to_be_bytes(), relayed).unwrap();
+    }
+    for number in 0..150u16 {
+        assert_eq!(client.hear_channel(), (0x4000, number.to_be_bytes().to_vec()));
+    }
+}
+
+#[test]
+fn a_payload_that_would_outgrow_its_datagram_is_dropped_and_counted() {
+    let relay = start(&loopback());
+    let (mut client, peer) = pair(relay.address(0));
+    let relayed = client.allocate();
+    client.bind(0x4001, peer.local_addr().unwrap());
+    for len in [65_507, MAX_PAYLOAD + 1, MAX_PAYLOAD] {
+        peer.send_to(&payload(len), relayed).unwrap();
+    }
+    assert_eq!(client.hear_channel(), (0x4001, payload(MAX_PAYLOAD)));
+    relay.until(|workers| workers[0].relay.dropped(DropReason::TooLong) == 2);
+}
+
+#[test]
+fn strangers_reach_nobody() {
+    let relay = start(&loopback());
+    let (mut client, stranger) = pair(relay.address(0));
+    let relayed = client.allocate();
+    stranger.send_to(b"let me in", relayed).unwrap();
+    client.send(stranger.local_addr().unwrap(), b"no permission", &[]);
+    client.send_channel(0x4001, b"no channel");
+    relay.until(|workers| {
+        let relay = &workers[0].relay;
+        (relay.dropped(DropReason::NoPermission), relay.dropped(DropReason::UnboundChannel)) == (2, 1)
+    });
+    assert!(is_quiet(&client.socket) && is_quiet(&stranger));
+}
+
+#[test]
+fn even_port_gives_an_even_port() {
+    let relay = start(&loopback());
+    for _ in 0..8 {
+        let relayed = Client::of(relay.address(0)).try_allocate(&[&EvenPort { reserve_next: false }]).unwrap();
+        assert_eq!(relayed.port() % 2, 0);
+    }
+}
+
+#[test]
+fn a_closed_allocation_relays_no_more_and_its_slot_serves_the_next() {
+    let relay = start(&loopback());
+    let (mut client, peer) = pair(relay.address(0));
+    let old = client.allocate();
+    client.bind(0x4001, peer.local_addr().unwrap());
+    assert_eq!(client.refresh(0), 0);
+    relay.until(|workers| workers[0].relays_open == 0);
+
+    let mut other = Client::named("bob", relay.address(0));
+    let new = other.allocate();
+    assert_ne!(old.port(), new.port(), "a freed port rests");
+    other.bind(0x4001, peer.local_addr().unwrap());
+    peer.send_to(b"old", old).unwrap();
+    peer.send_to(b"new", new).unwrap();
+    assert_eq!(other.hear_channel(), (0x4001, b"new".to_vec()));
+    assert!(is_quiet(&client.socket) && is_quiet(&other.socket));
+}
+
+fn pair(server: SocketAddr) -> (Client, std::net::UdpSocket) {
+    let client = Client::of(server);
+    let peer = peer(server);
+    (client, peer)
+}
+
+/// Bytes that differ from their neighbours, so that a shift shows.
+fn payload(len: usize) -> Vec<u8> {
+    (0..len).map(|index| u8::try_from(index % 251).unwrap()).collect()
+}
