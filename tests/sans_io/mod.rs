@@ -31,8 +31,8 @@ pub const SERVER: &str = "192.0.2.9:3478";
 /// 2026-11-21T18:31:40Z.
 pub const EPOCH: u64 = 1_795_285_900;
 
-/// Users whose password is their name, backwards: alice, bob, carol; `old` is known but expired. Peers in 10.66.0.0/16
-/// are denied, and of 10.67.0.0/16 only the ports from 50,000 on are allowed.
+/// Users whose password is their name, backwards: alice, bob, carol; `old` is known but expired. Peers in 10.66.0.0/16 are
+/// denied, and of 10.67.0.0/16 only the ports from 50,000 on are allowed.
 #[derive(Clone)]
 pub struct TestPolicy {
     pub quota: usize,
