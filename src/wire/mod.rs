@@ -33,7 +33,7 @@ pub use attribute::{AttributeType, Decode, Encode, InvalidAttribute};
 pub use channel_data::{ChannelData, ChannelDataError, ChannelNumber};
 pub use demux::{Kind, classify};
 pub use fingerprint::Fingerprint;
-pub use header::{Class, HEADER_LEN, MAGIC_COOKIE, Method, TransactionId};
+pub use header::{Class, HEADER_LEN, Header, MAGIC_COOKIE, Method, TransactionId};
 pub use integrity::{Integrity, IntegrityError, IntegrityKey, LongTermKey, PasswordAlgorithm};
 pub use message::{Message, ParseError};
 pub use writer::{BufferFull, DataFront, MessageWriter, data_indication_front};
