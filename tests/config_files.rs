@@ -58,9 +58,9 @@ fn the_lab_finds_its_secret_beside_it() {
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o400)).expect("a mode");
 
     let lab = config::load(&copy).expect("the copy loads");
-    let secrets = lab.secrets().expect("its secret is read");
-    assert_eq!(secrets.len(), 1);
-    assert_eq!((secrets[0].id.as_str(), secrets[0].bytes.expose().len()), ("k1", 32));
+    let keys = lab.keys().unwrap_or_else(|findings| panic!("{findings:?}"));
+    assert_eq!(keys.secrets.iter().map(|secret| secret.id().as_str()).collect::<Vec<_>>(), ["k1"]);
+    assert!(keys.users.is_empty());
     assert_eq!(lab.resolve(&lab.config.audit.path), directory.path().join("audit.jsonl"));
 }
 

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
@@ -36,8 +35,7 @@ impl Check {
             Err(report) => return conclude(&report, ""),
         };
         let scope = if self.text_only { Scope::Text } else { Scope::Host };
-        let now_unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        conclude(&config::check(&loaded, scope, now_unix), &config::summary(&loaded.config))
+        conclude(&config::check(&loaded, scope, super::now_unix()), &config::summary(&loaded.config))
     }
 }
 

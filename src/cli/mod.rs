@@ -3,10 +3,12 @@
 
 mod check;
 mod config;
+mod credential;
 mod out;
 mod version;
 
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand};
 
@@ -29,6 +31,7 @@ struct Arguments {
 enum Command {
     Check(check::Check),
     Config(config::Config),
+    Credential(credential::Credential),
     Version(version::Version),
 }
 
@@ -38,6 +41,12 @@ pub fn main() -> ExitCode {
     match arguments.command {
         Command::Check(check) => check.run(),
         Command::Config(config) => config.run(),
+        Command::Credential(credential) => credential.run(),
         Command::Version(version) => version.run(),
     }
+}
+
+/// The wall clock, in seconds since 1970.
+fn now_unix() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::document::Lines;
+
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -37,6 +39,15 @@ pub struct Finding {
     pub sentence: String,
 }
 
+impl Finding {
+    /// About what `path` names, which is as [`Lines::of`] takes it.
+    pub(super) fn new(severity: Severity, lines: &Lines, path: &str, sentence: String) -> Self {
+        let is_key = |step: &&str| step.parse::<usize>().is_err();
+        let key = path.split('.').filter(is_key).collect::<Vec<_>>().join(".");
+        Self { severity, line: lines.of(path), key, sentence }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.severity)?;
@@ -55,9 +66,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// Nothing found yet in `file`.
-    pub fn new(file: &Path) -> Self {
-        Self { file: file.to_owned(), findings: Vec::new() }
+    /// These findings in `file`.
+    pub fn of(file: &Path, mut findings: Vec<Finding>) -> Self {
+        findings.sort_by_key(|finding| finding.line);
+        Self { file: file.to_owned(), findings }
     }
 
     /// The findings, by line; those without one come first.
@@ -81,11 +93,6 @@ impl Report {
             Some(line) => format!("{}:{line}: {finding}", self.file.display()),
             None => format!("{}: {finding}", self.file.display()),
         })
-    }
-
-    pub(super) fn extend(&mut self, findings: Vec<Finding>) {
-        self.findings.extend(findings);
-        self.findings.sort_by_key(|finding| finding.line);
     }
 }
 

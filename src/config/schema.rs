@@ -10,6 +10,7 @@ use super::value::{
     Cidr, Dscp, EnvName, HostIp, Id, ListenAddress, Nat64Prefix, NodeName, Period, Port, PortRange, PortSet, Realm,
     Separator, UtcTime, Whole,
 };
+use crate::policy::auth::ephemeral::DEFAULT_MAX_TTL;
 
 /// The configuration of a turnkeep relay.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -156,8 +157,8 @@ pub struct Credentials {
     #[schemars(example = "/etc/turnkeep/users")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub users_file: Option<PathBuf>,
-    /// The secrets shared with whatever hands out credentials. Have two while you rotate: the new one is used to mint,
-    /// both are accepted. A secret itself never stands in this file.
+    /// The secrets shared with whatever hands out credentials. Have two while you rotate: all are accepted, and the
+    /// first that has not ended mints. A secret itself never stands in this file.
     #[serde(rename = "secret")]
     pub secrets: Vec<SecretSource>,
 }
@@ -165,7 +166,7 @@ pub struct Credentials {
 impl Default for Credentials {
     fn default() -> Self {
         Self {
-            max_ttl: Period::of_secs(48 * 3600),
+            max_ttl: Period::of_secs(DEFAULT_MAX_TTL.as_secs()),
             username_order: UsernameOrder::default(),
             separator: Separator::COLON,
             hmac: HmacHash::default(),
@@ -215,7 +216,7 @@ pub struct SecretSource {
     #[schemars(example = &"TURNKEEP_SECRET")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env: Option<EnvName>,
-    /// From this point in time on, credentials made with it are refused. Default: never.
+    /// From this point in time on, credentials made with it open no allocation. Default: never.
     #[schemars(example = UtcTime::from_unix_secs(1_806_451_200))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_after: Option<UtcTime>,

@@ -2,7 +2,11 @@
 
 use std::net::IpAddr;
 
-use super::schema::{Config, PeerRule};
+use super::keys::Keys;
+use super::schema::{Config, PeerRule, UsernameOrder};
+use crate::policy::auth::Authenticator;
+use crate::policy::auth::ephemeral::Ephemeral;
+use crate::policy::auth::username::{self, Grammar};
 use crate::policy::peer::canonical::Embeddings;
 use crate::policy::peer::{self, OwnHost, PeerSettings};
 
@@ -30,6 +34,25 @@ pub fn peer_settings(config: &Config, interfaces: &[IpAddr]) -> PeerSettings {
         backends: peers.backends.iter().map(|backend| backend.get()).collect(),
         min_port: peers.min_port.get(),
         deny_ports: peers.deny_ports.iter().flat_map(|ports| ports.get()).collect(),
+    }
+}
+
+/// Who may use the relay.
+pub fn authenticator(config: &Config, keys: Keys) -> Authenticator {
+    let credentials = &config.credentials;
+    let order = match credentials.username_order {
+        UsernameOrder::ExpiryFirst => username::UsernameOrder::ExpiryFirst,
+        UsernameOrder::Any => username::UsernameOrder::Any,
+    };
+    Authenticator {
+        realm: config.realm.as_str().to_owned(),
+        ephemeral: Ephemeral {
+            secrets: keys.secrets,
+            grammar: Grammar { separator: credentials.separator.get(), order },
+            max_ttl: credentials.max_ttl.get(),
+            zone: config.zone.as_str().to_owned(),
+        },
+        static_users: keys.users,
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) fn check(judge: &mut Judge<'_>, loaded: &Loaded) {
             judge.error(&format!("relay.address.{index}.bind"), format!("{why}{hint}"));
         }
     }
-    if let Err(findings) = loaded.secrets() {
+    if let Err(findings) = loaded.keys() {
         judge.findings.extend(findings);
     }
     check_audit(judge, loaded);

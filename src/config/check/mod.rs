@@ -36,9 +36,7 @@ pub fn check(loaded: &Loaded, scope: Scope, now_unix: u64) -> Report {
     if scope == Scope::Host {
         host::check(&mut judge, loaded);
     }
-    let mut report = Report::new(&loaded.file);
-    report.extend(judge.findings);
-    report
+    Report::of(&loaded.file, judge.findings)
 }
 
 /// Collects findings about one configuration.
@@ -65,9 +63,7 @@ impl Judge<'_> {
     }
 
     fn find(&mut self, severity: Severity, path: &str, sentence: String) {
-        let is_key = |step: &&str| step.parse::<usize>().is_err();
-        let key = path.split('.').filter(is_key).collect::<Vec<_>>().join(".");
-        self.findings.push(Finding { severity, line: self.lines.of(path), key, sentence });
+        self.findings.push(Finding::new(severity, self.lines, path, sentence));
     }
 
     /// "line 12" for a sentence that points at another place of the file.

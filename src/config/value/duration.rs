@@ -33,8 +33,7 @@ impl<const MIN: u64, const MAX: u64> Text for Period<MIN, MAX> {
     }
 
     fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
-        let Some(millis) = parse_millis(text) else { return Err("is no length of time".into()) };
-        let duration = Duration::from_millis(millis);
+        let Some(duration) = parse_period(text) else { return Err("is no length of time".into()) };
         if duration < Duration::from_secs(MIN) {
             return Err("is too short".into());
         }
@@ -53,8 +52,8 @@ impl<const MIN: u64, const MAX: u64> fmt::Display for Period<MIN, MAX> {
 
 text_value!([const MIN: u64, const MAX: u64] Period<MIN, MAX>);
 
-/// The length of time that `text` names, in milliseconds: numbers with units, the longer units first, none twice.
-pub(crate) fn parse_millis(text: &str) -> Option<u64> {
+/// The length of time that `text` names: numbers with units, the longer units first, none twice.
+pub fn parse_period(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut units = UNITS.iter();
     let mut total: u64 = 0;
@@ -67,11 +66,11 @@ pub(crate) fn parse_millis(text: &str) -> Option<u64> {
         total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(*millis)?)?;
         rest = tail;
     }
-    (!text.is_empty()).then_some(total)
+    (!text.is_empty()).then_some(Duration::from_millis(total))
 }
 
 /// A length of time as it is written in the configuration: whole milliseconds, in the fewest units.
-pub(crate) struct Spelled(pub(crate) Duration);
+pub struct Spelled(pub Duration);
 
 impl fmt::Display for Spelled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,9 +109,9 @@ mod tests {
             ("7d", 604_800_000),
             ("0s", 0),
         ] {
-            assert_eq!(parse_millis(text), Some(millis), "{text}");
+            assert_eq!(parse_period(text), Some(Duration::from_millis(millis)), "{text}");
             let spelled = Spelled(Duration::from_millis(millis)).to_string();
-            assert_eq!(parse_millis(&spelled), Some(millis), "{spelled}");
+            assert_eq!(parse_period(&spelled), Some(Duration::from_millis(millis)), "{spelled}");
         }
         assert_eq!(Spelled(Duration::from_secs(86_400)).to_string(), "24h");
         assert_eq!(Spelled(Duration::from_secs(90)).to_string(), "1m30s");
@@ -121,10 +120,10 @@ mod tests {
     #[test]
     fn refuses_what_is_no_length_of_time() {
         for text in ["", "10", "m", "1.5h", "-1s", "1 h", "1h1h", "1m1h", "1y", "1H", "99999999999999999999s", "1s "] {
-            assert_eq!(parse_millis(text), None, "{text:?}");
+            assert_eq!(parse_period(text), None, "{text:?}");
         }
         // As many days as fit into 64 bits of days do not fit into 64 bits of milliseconds.
-        assert_eq!(parse_millis(&format!("{}d", u64::MAX)), None);
+        assert_eq!(parse_period(&format!("{}d", u64::MAX)), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod number;
 mod ports;
 mod utc;
 
-pub use duration::Period;
+pub use duration::{Period, Spelled, parse_period};
 pub use name::{EnvName, Id, NodeName, Realm, Separator};
 pub use net::{Cidr, HostIp, ListenAddress, Nat64Prefix};
 pub use number::{Dscp, Whole};

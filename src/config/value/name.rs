@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::{Text, text_value};
+use crate::policy::auth::username;
 
 macro_rules! name_type {
     ($(#[$doc:meta])* $name:ident { allowed: $allowed:literal, valid: $valid:expr }) => {
@@ -89,26 +90,27 @@ fn is_word(text: &str, max: usize, also: &[u8]) -> bool {
 
 /// The character between the parts of an ephemeral user name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Separator(u8);
+pub struct Separator(username::Separator);
 
 impl Separator {
     /// What everybody uses.
-    pub(in crate::config) const COLON: Self = Self(b':');
+    pub(in crate::config) const COLON: Self = Self(username::Separator::COLON);
 
-    /// The character, which is ASCII.
-    pub fn get(self) -> u8 {
+    /// As policy has it.
+    pub fn get(self) -> username::Separator {
         self.0
     }
 }
 
 impl Text for Separator {
     fn allowed() -> Cow<'static, str> {
-        "one ASCII punctuation character, such as \":\"".into()
+        "one printable ASCII character that is no digit, such as \":\"".into()
     }
 
     fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
-        match text.as_bytes() {
-            [byte] if byte.is_ascii_punctuation() => Ok(Self(*byte)),
+        let mut characters = text.chars();
+        match (characters.next().and_then(username::Separator::new), characters.next()) {
+            (Some(separator), None) => Ok(Self(separator)),
             _ => Err("will not do".into()),
         }
     }
@@ -116,7 +118,7 @@ impl Text for Separator {
 
 impl fmt::Display for Separator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        char::from(self.0).fmt(f)
+        self.0.as_char().fmt(f)
     }
 }
 
