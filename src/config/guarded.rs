@@ -9,6 +9,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::value::EnvName;
+use crate::engine;
 
 /// What was read from a guarded place: wiped when dropped. It is on its way to a type that cannot be shown.
 pub(super) type Guarded = Zeroizing<Vec<u8>>;
@@ -86,18 +87,13 @@ fn refuse_unguarded(path: &Path, metadata: &Metadata) -> Result<(), String> {
         let who = if mode & 0o007 == 0 { "its group" } else { "everybody" };
         return Err(format!("{shown} is open to {who} (mode {mode:04o}); close it: chmod 0400 {shown}"));
     }
-    let (owner, me) = (metadata.uid(), effective_uid());
-    if owner != 0 && me.is_some_and(|me| me != owner) {
+    let owner = metadata.uid();
+    if owner != 0 && owner != engine::effective_user() {
         return Err(format!(
             "{shown} belongs to user {owner}, who is neither root nor us; mend it: chown root {shown}"
         ));
     }
     Ok(())
-}
-
-/// Whom this process acts as: the owner of what the kernel shows of it.
-fn effective_uid() -> Option<u32> {
-    std::fs::metadata("/proc/self/task").ok().map(|metadata| metadata.uid())
 }
 
 fn reason(error: &io::Error) -> String {

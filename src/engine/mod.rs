@@ -250,3 +250,24 @@ pub fn local_addresses() -> io::Result<Vec<IpAddr>> {
 pub fn raise_descriptor_limit() -> io::Result<u64> {
     sys::limit::raise_descriptors()
 }
+
+/// Forbids core dumps of this process and looks into it by others of the same user.
+///
+/// # Errors
+/// A sandbox that forbids it.
+pub fn forbid_dumps() -> io::Result<()> {
+    sys::process::forbid_dumps()
+}
+
+/// The user id that this process acts as.
+pub fn effective_user() -> u32 {
+    sys::process::effective_user()
+}
+
+/// The name of this host.
+///
+/// # Errors
+/// A sandbox that forbids to ask.
+pub fn host_name() -> io::Result<String> {
+    sys::process::host_name()
+}

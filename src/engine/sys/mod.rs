@@ -10,6 +10,7 @@ pub(super) mod limit;
 pub(super) mod memory;
 pub(super) mod mmsg;
 pub(super) mod option;
+pub(super) mod process;
 pub(super) mod sockaddr;
 
 use std::io;
