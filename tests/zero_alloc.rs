@@ -123,7 +123,7 @@ fn a_worker_relays_on_loopback_without_an_allocation() {
     let listen = vec!["127.0.0.1:0".parse().unwrap()];
     let relay_v4 = Some(RelayConfig::at(Ipv4Addr::LOCALHOST));
     let config = EngineConfig { workers: NonZeroUsize::new(1), relay_v4, ..EngineConfig::new(listen) };
-    let policy = TestPolicy { quota: 1, held: std::sync::Arc::default() };
+    let policy = TestPolicy::new(1);
     let server = move |_| {
         WATCHED.set(true);
         Server::new(settings(), policy.clone(), SystemEntropy::new().unwrap())

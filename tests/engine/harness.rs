@@ -62,7 +62,7 @@ pub(crate) fn start(config: &EngineConfig) -> Relay {
 
 pub(crate) fn try_start(config: &EngineConfig) -> Result<Relay, EngineError> {
     let events = Events::default();
-    let policy = Fragile(TestPolicy { quota: 10_000, held: Arc::default() });
+    let policy = Fragile(TestPolicy::new(10_000));
     let server = move |_| Server::new(settings(), policy.clone(), SystemEntropy::new().unwrap());
     let recorded = events.clone();
     let engine = Engine::start(config, server, move |worker| Recorder { worker, events: recorded.clone() })?;

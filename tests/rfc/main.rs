@@ -1,5 +1,12 @@
-//! Conformance by RFC and section: each item of the list is one stimulus and the answer that a client must see.
+//! Conformance by RFC and section: each item of the list is one stimulus and the answer that a client must see. A
+//! test's comment names the items that it shows and the section that asks for them; `form.rs` keeps these comments
+//! regular. What holds for every answer (CRC, integrity of the right kind, zero padding, sizes) the judge in `sans_io`
+//! looks after.
 #[path = "../sans_io/mod.rs"]
 mod sans_io;
 
+mod form;
+mod rfc8489_attributes;
+mod rfc8489_binding;
+mod rfc8489_header;
 mod rfc8656_relaying;

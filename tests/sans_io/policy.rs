@@ -1,0 +1,131 @@
+//! A policy for tests: three users, a quota, and a few addresses that are forbidden.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use turnkeep::relay::reason::{AuthReason, RuleId};
+use turnkeep::relay::seam::{AdmitRefusal, Claim, Entropy, Identity, PeerPorts, Policy, Refusal, UserId};
+use turnkeep::relay::{Now, Path, PeerAddr};
+use turnkeep::wire::integrity::LongTermKey;
+
+pub const REALM: &str = "example.org";
+/// 2026-11-21T18:31:40Z.
+pub const EPOCH: u64 = 1_795_285_900;
+/// When the credential of `brief` expires.
+pub const BRIEF_UNTIL: u64 = EPOCH + 30;
+
+/// Users whose password is their name, backwards: alice, bob, carol; `old` is known but expired, and `brief` expires
+/// soon. What stands before a colon tells credentials of one user apart. Clients in 2002::/16 are denied, peers in
+/// 10.66.0.0/16 and 2001:db8:66::/48 too, and of 10.67.0.0/16 only the ports from 50,000 on are allowed.
+#[derive(Clone)]
+pub struct TestPolicy {
+    pub quota: usize,
+    /// Allocations that hold a share of the quota.
+    pub held: Arc<AtomicUsize>,
+    /// How often `authenticate` was asked.
+    pub asked: Arc<AtomicUsize>,
+}
+
+impl TestPolicy {
+    pub fn new(quota: usize) -> Self {
+        Self { quota, held: Arc::default(), asked: Arc::default() }
+    }
+
+    pub fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+pub struct Lease(Arc<AtomicUsize>);
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+pub fn password_of(user: &str) -> String {
+    user.chars().rev().collect()
+}
+
+impl Policy for TestPolicy {
+    type Lease = Lease;
+
+    fn authenticate(
+        &self,
+        now: Now,
+        claim: Claim<'_>,
+        proof: &mut dyn FnMut(&LongTermKey) -> bool,
+    ) -> Result<Identity, AuthReason> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let user = std::str::from_utf8(claim.username).map_err(|_| AuthReason::BadUsername)?;
+        let password = password_of(user);
+        let key = LongTermKey::derive(claim.algorithm, claim.username, REALM.as_bytes(), password.as_bytes());
+        if !proof(&key) {
+            return Err(AuthReason::WrongPassword);
+        }
+        let person = user.rsplit(':').next().unwrap_or(user);
+        let expired = match person {
+            "alice" | "bob" | "carol" => false,
+            "old" => true,
+            "brief" => now.unix_secs() >= BRIEF_UNTIL,
+            _ => return Err(AuthReason::UnknownUser),
+        };
+        if expired && !claim.expired_will_do {
+            return Err(AuthReason::Expired);
+        }
+        Ok(Identity { user: UserId(person.into()), key_id: None, expires_unix: None, max_allocations: None })
+    }
+
+    fn admit(&self, _: Now, _: &Identity, path: &Path) -> Result<Lease, AdmitRefusal> {
+        if matches!(path.client.ip(), IpAddr::V6(v6) if v6.segments()[0] == 0x2002) {
+            return Err(AdmitRefusal::Forbidden(refusal("special.6to4")));
+        }
+        if self.held.fetch_add(1, Ordering::Relaxed) >= self.quota {
+            self.held.fetch_sub(1, Ordering::Relaxed);
+            return Err(AdmitRefusal::OverQuota(refusal("limit.allocations_per_user")));
+        }
+        Ok(Lease(self.held.clone()))
+    }
+
+    fn judge_peer(&self, _: &Identity, peer: PeerAddr) -> Result<PeerPorts, Refusal> {
+        match peer.ip() {
+            IpAddr::V4(v4) if v4.octets()[..2] == [10, 66] => Err(refusal("test.denied")),
+            IpAddr::V6(v6) if v6.segments()[..3] == [0x2001, 0xdb8, 0x66] => Err(refusal("test.denied")),
+            IpAddr::V4(v4) if v4.octets()[..2] == [10, 67] => Ok(PeerPorts::Only(50_000..=u16::MAX)),
+            _ => Ok(PeerPorts::Any),
+        }
+    }
+}
+
+fn refusal(rule: &'static str) -> Refusal {
+    Refusal { rule: RuleId(rule.into()) }
+}
+
+/// SplitMix64.
+#[derive(Clone)]
+pub struct Seeded(pub u64);
+
+impl Seeded {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+impl Entropy for Seeded {
+    fn fill(&mut self, out: &mut [u8]) {
+        for chunk in out.chunks_mut(8) {
+            let bytes = self.next().to_be_bytes();
+            chunk.copy_from_slice(&bytes[..chunk.len()]);
+        }
+    }
+}
