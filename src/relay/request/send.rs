@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::relay::addr::PeerAddr;
+use crate::relay::addr::{Family, PeerAddr};
 use crate::relay::allocation::Allocation;
 use crate::relay::clock::Instant;
 use crate::relay::reason::DropReason;
@@ -39,6 +39,8 @@ pub(in crate::relay) fn judge<L>(
     if !permission.ports.allow(peer.port()) {
         return Err(DropReason::PeerPortDenied);
     }
-    let dont_fragment = message.has(AttributeType::DONT_FRAGMENT);
+    // Where an IPv6 header is on either side the attribute is ignored (RFC 8656 §13.1 to §13.3).
+    let from_v4_to_v4 = allocation.path.client.family() == Family::V4 && relayed.family() == Family::V4;
+    let dont_fragment = from_v4_to_v4 && message.has(AttributeType::DONT_FRAGMENT);
     Ok(Send { peer, payload, dont_fragment })
 }
