@@ -132,3 +132,15 @@ pub enum Event {
         denial: Denial,
     },
 }
+
+impl Event {
+    /// When it happened.
+    pub fn at(&self) -> Now {
+        match self {
+            Self::Opened { at, .. }
+            | Self::Refreshed { at, .. }
+            | Self::Closed { at, .. }
+            | Self::Denied { at, .. } => *at,
+        }
+    }
+}
