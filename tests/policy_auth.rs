@@ -364,7 +364,8 @@ proptest! {
         let (answer, proofs) = client.ask(&authenticator, now / 2000);
         prop_assert!(answer.is_err());
         prop_assert_eq!(proofs, 1);
-        prop_assert_eq!(authenticator.explain(&bytes, Some(b"x"), at(now / 2000)).refusals.first().copied(), answer.err());
+        let explained = authenticator.explain(&bytes, Some(b"x"), at(now / 2000));
+        prop_assert_eq!(explained.refusals.first().copied(), answer.err());
     }
 }
 
@@ -466,9 +467,13 @@ proptest! {
     /// What we mint we accept, as the user it was minted for.
     #[test]
     fn what_is_minted_is_accepted(
-        (kind, name, session, most) in owner(), grammar in grammar(), now in 0_u64..4_000_000_000, ttl in 0_u64..=86_400,
+        (kind, name, session, most) in owner(),
+        grammar in grammar(),
+        now in 0_u64..4_000_000_000,
+        ttl in 0_u64..=86_400,
     ) {
-        let mut authenticator = authenticator(vec![lab_secret("old", "north").with_not_after(0), lab_secret("k2", "south")]);
+        let secrets = vec![lab_secret("old", "north").with_not_after(0), lab_secret("k2", "south")];
+        let mut authenticator = authenticator(secrets);
         authenticator.ephemeral.grammar = grammar;
         let max_allocations = most.and_then(NonZeroU32::new);
         let owner = match kind {

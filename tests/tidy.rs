@@ -67,7 +67,7 @@ fn no_machine_is_named() {
 
 #[test]
 fn what_the_readme_tells_to_run_exists() {
-    let Ok(readme) = fs::read_to_string(root().join("README.md")) else { return };
+    let readme = read("README.md");
     assert!(readme.contains("cargo run --release"), "README.md: the first command, `cargo run --release`, is gone");
     assert!(readme.contains("scripts/test"), "README.md: does not say how to run the tests, `scripts/test`");
     let words = readme.split(|c: char| c.is_whitespace() || "`()[]<>\"',;".contains(c));

@@ -117,8 +117,8 @@ impl Ephemeral {
 pub enum MintError {
     /// No secret is live, or none has the id that was asked for.
     NoSecret,
-    /// The user id cannot stand in a user name: it is empty, too long, begins like a binding (`tk1.`), or has characters
-    /// that it must not have.
+    /// The user id cannot stand in a user name: it is empty, too long, begins like a binding (`tk1.`), or has
+    /// characters that it must not have.
     User,
     /// It would live longer than `max_ttl`.
     TtlTooLong {
@@ -133,7 +133,10 @@ impl fmt::Display for MintError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSecret => f.write_str("No secret is live under that id."),
-            Self::User => f.write_str("The user id is empty, too long, begins with \"tk1.\", or has characters that a user name must not have."),
+            Self::User => f.write_str(
+                "The user id is empty, too long, begins with \"tk1.\", or has characters that a user name must \
+                 not have.",
+            ),
             Self::TtlTooLong { max } => {
                 write!(f, "The credential would live longer than max_ttl, {} s.", max.as_secs())
             }

@@ -61,8 +61,8 @@ impl Secret {
         self
     }
 
-    /// The same, with a last second in which it opens allocations, in seconds since 1970. Those that stand by then go on
-    /// being refreshed.
+    /// The same, with a last second in which it opens allocations, in seconds since 1970. Those that stand by then go
+    /// on being refreshed.
     #[must_use]
     pub fn with_not_after(mut self, unix: u64) -> Self {
         self.not_after_unix = Some(unix);
@@ -314,12 +314,13 @@ fn weakness(bytes: &[u8]) -> Option<Weakness> {
 
 /// What manuals and example files of TURN servers have where a secret belongs; letters and digits only.
 const PLACEHOLDERS: &str = "secret secrets mysecret mystaticauthsecret supersecret topsecret turnsecret sharedsecret \
-    staticauthsecret password passwd default admin test testing demo turn turnkeep coturn north logen key none null todo \
-    foobar opensslrandhex32 0123456789abcdef 0123456789abcdef0123456789abcdef \
+    staticauthsecret password passwd default admin test testing demo turn turnkeep coturn north logen key none null \
+    todo foobar opensslrandhex32 0123456789abcdef 0123456789abcdef0123456789abcdef \
     000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f abcdefghijklmnopqrstuvwxyz012345 \
     abcdefghijklmnopqrstuvwxyz0123456789 abcdefghijklmnopqrstuvwxyz123456";
 
-/// What says itself that it is to be replaced, wherever it stands. Long enough not to occur in what was drawn at random.
+/// What says itself that it is to be replaced, wherever it stands. Long enough not to occur in what was drawn at
+/// random.
 const TELLTALES: &str = "changeme changethis replaceme replacethis replacewith yoursecret yourownsecret placeholder \
     examplesecret insertsecret somesecret somelongsecret notsosecret verysecret longrandomsecret longandcryptic \
     correcthorse";

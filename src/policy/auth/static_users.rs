@@ -34,9 +34,9 @@ impl StaticUsers {
         Self { users: HashMap::new(), nobody: Keys::derive("", "", "") }
     }
 
-    /// From the text of a file: one `name:password`, or better `name:0x<MD5 key>[:0x<SHA-256 key>]`, a line, where a key
-    /// is `hash(name ":" realm ":" password)` in hexadecimal (RFC 8489 §9.2.2). Blank lines and those that begin with `#`
-    /// do not count.
+    /// From the text of a file: one `name:password`, or better `name:0x<MD5 key>[:0x<SHA-256 key>]`, a line, where a
+    /// key is `hash(name ":" realm ":" password)` in hexadecimal (RFC 8489 §9.2.2). Blank lines and those that begin
+    /// with `#` do not count.
     ///
     /// # Errors
     /// The first line that is wrong.

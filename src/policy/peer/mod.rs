@@ -120,7 +120,8 @@ impl PeerPolicy {
         })
     }
 
-    /// May `peer` be reached, and on which ports? Port 0 asks for the address alone (D-26: CreatePermission ignores it).
+    /// May `peer` be reached, and on which ports? Port 0 asks for the address alone (D-26: CreatePermission ignores
+    /// it).
     ///
     /// # Errors
     /// The rule that refuses it.
@@ -185,8 +186,8 @@ impl PeerPolicy {
         }
     }
 
-    /// A laboratory may put its peers on the relay's own loopback interface. All of 127.0.0.0/8 is this host, so none of
-    /// it is "another host", whatever the list of own addresses says.
+    /// A laboratory may put its peers on the relay's own loopback interface. All of 127.0.0.0/8 is this host, so none
+    /// of it is "another host", whatever the list of own addresses says.
     fn lab_loopback(&self, ip: IpAddr) -> bool {
         self.lab && ip.is_loopback() && self.judge_by_range(ip).is_ok()
     }

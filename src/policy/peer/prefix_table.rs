@@ -207,8 +207,12 @@ mod tests {
             let table = PrefixTable::new(nets.iter().copied().zip(0_usize..));
             let edges = nets.iter().flat_map(|net| [net.network(), net.broadcast()]);
             let neighbours = edges.flat_map(|ip| match ip {
-                std::net::IpAddr::V4(ip) => [-1, 0, 1].map(|by| Ipv4Addr::from_bits(ip.to_bits().wrapping_add_signed(by)).into()),
-                std::net::IpAddr::V6(ip) => [-1, 0, 1].map(|by| Ipv6Addr::from_bits(ip.to_bits().wrapping_add_signed(by)).into()),
+                std::net::IpAddr::V4(ip) => {
+                    [-1, 0, 1].map(|by| Ipv4Addr::from_bits(ip.to_bits().wrapping_add_signed(by)).into())
+                }
+                std::net::IpAddr::V6(ip) => {
+                    [-1, 0, 1].map(|by| Ipv6Addr::from_bits(ip.to_bits().wrapping_add_signed(by)).into())
+                }
             });
             let probes = [Ipv4Addr::from_bits(v4).into(), Ipv6Addr::from_bits(v6).into()];
             for ip in neighbours.chain(probes) {

@@ -51,7 +51,8 @@ pub const SPECIAL_USE: &[SpecialUse] = &[
         rule: "special.cgnat",
         nets: &[v4([100, 64, 0, 0], 10)],
         opening: Opening::Rule,
-        sentence: "Addresses shared behind carriers' NATs (RFC 6598) are closed; an allow rule inside the range opens it.",
+        sentence: "Addresses shared behind carriers' NATs (RFC 6598) are closed; an allow rule inside the range opens \
+                   it.",
     },
     SpecialUse {
         rule: "special.ula",
@@ -107,7 +108,8 @@ pub const SPECIAL_USE: &[SpecialUse] = &[
         rule: "special.this_network",
         nets: &[v4([0, 0, 0, 0], 8)],
         opening: Opening::Never,
-        sentence: "0.0.0.0/8 means this host on this network (RFC 1122 §3.2.1.3); a socket takes it for the host itself.",
+        sentence: "0.0.0.0/8 means this host on this network (RFC 1122 §3.2.1.3); a socket takes it for the host \
+                   itself.",
     },
     SpecialUse {
         rule: "special.unspecified",

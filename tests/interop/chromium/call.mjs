@@ -113,12 +113,15 @@ async function prepare({ server, index, MESSAGES, FRAMES }) {
       const all = await stats();
       const by = (id) => all.find((entry) => entry.id === id);
       const pair = by(all.find(({ type }) => type === 'transport')?.selectedCandidatePairId);
-      const end = ({ candidateType, address, port, relayProtocol }) => ({ candidateType, address, port, relayProtocol });
+      const end = (id) => {
+        const { candidateType, address, port, relayProtocol } = by(id);
+        return { candidateType, address, port, relayProtocol };
+      };
       const lines = pc.localDescription.sdp.split('\r\n').filter((line) => line.startsWith('a=candidate'));
       return {
         gathered: lines.map((line) => line.split(' ')[7]),
         errors,
-        selected: pair && { local: end(by(pair.localCandidateId)), remote: end(by(pair.remoteCandidateId)) },
+        selected: pair && { local: end(pair.localCandidateId), remote: end(pair.remoteCandidateId) },
         intact,
         frames: this.frames,
         colour: video.videoWidth && colour(),
