@@ -196,7 +196,10 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         const WITHIN: Duration = Duration::from_secs(5);
-        self.stop_workers(WITHIN);
+        // After a stop there is nobody left to wait for, late ones included.
+        if !self.workers.is_empty() {
+            self.stop_workers(WITHIN);
+        }
     }
 }
 
