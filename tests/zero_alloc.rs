@@ -1,6 +1,8 @@
 //! A relayed packet takes no memory from the heap: neither in the relay server nor in the engine around it.
 //!
 //! The allocator counts what watched threads ask for. A worker thread is watched from the moment it makes its server.
+#![cfg(feature = "server")]
+
 #[path = "sans_io/mod.rs"]
 mod sans_io;
 

@@ -8,6 +8,7 @@ use turnkeep::relay::Event;
 use turnkeep::wire::header::{Class, Method, TransactionId};
 
 use crate::harness::{Client, listening, loopback, next, peer, start, try_start};
+use crate::namespace;
 use crate::sans_io::message;
 
 #[test]
@@ -42,6 +43,23 @@ fn a_wildcard_listener_answers_from_the_address_that_was_asked() {
         });
         assert!(asked_in_the_record, "the audit trail names {server}, not the wildcard");
     }
+}
+
+#[test]
+fn a_wildcard_listener_answers_from_each_of_several_ipv6_addresses() {
+    namespace::with_addresses(&["2001:db8::1", "2001:db8::2"], || {
+        let relay_v6 = Some(RelayConfig::at("2001:db8::2".parse().unwrap()));
+        let relay = start(&EngineConfig { relay_v6, ..listening(&["[::]:0"]) });
+        for asked in ["::1", "2001:db8::1", "2001:db8::2"] {
+            let server = SocketAddr::new(asked.parse().unwrap(), relay.address(0).port());
+            let (mut client, peer) = (Client::of(server), peer(server));
+            assert_eq!(client.mapped_address(), client.socket.local_addr().unwrap());
+            let relayed = client.allocate();
+            client.bind(0x4001, peer.local_addr().unwrap());
+            peer.send_to(b"media", relayed).unwrap();
+            assert_eq!(client.hear_channel(), (0x4001, b"media".to_vec()));
+        }
+    });
 }
 
 #[test]

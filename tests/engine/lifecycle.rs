@@ -3,12 +3,17 @@
 use std::collections::HashSet;
 use std::net::UdpSocket;
 use std::num::NonZeroUsize;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
-use turnkeep::engine::{EngineConfig, PortUsage};
-use turnkeep::relay::{CloseReason, DropReason, Event, Family};
+use turnkeep::engine::{Engine, EngineConfig, PortUsage, SystemEntropy};
+use turnkeep::relay::seam::EventSink;
+use turnkeep::relay::{CloseReason, DropReason, Event, Family, Server};
 
 use crate::harness::{Client, listening, loopback, loopback_with_ports, next, peer, start, try_start};
+use crate::sans_io::{TestPolicy, settings};
 
 fn with_workers(count: usize, config: EngineConfig) -> EngineConfig {
     EngineConfig { workers: NonZeroUsize::new(count), ..config }
@@ -36,6 +41,32 @@ fn stop_closes_every_allocation_with_its_event_and_frees_the_ports() {
     for port in relayed.iter().chain([&address]) {
         UdpSocket::bind(port).expect("the port is free again");
     }
+}
+
+#[test]
+fn a_sink_that_blocks_delays_a_stop_no_longer_than_it_may() {
+    struct Blocked(Receiver<()>);
+    impl EventSink for Blocked {
+        fn record(&mut self, _: Event) {
+            let _ = self.0.recv();
+        }
+    }
+    let (release, blocked) = channel();
+    let blocked = Mutex::new(Some(blocked));
+    let policy = TestPolicy::new(1);
+    let server = move |_| Server::new(settings(), policy.clone(), SystemEntropy::new().unwrap());
+    let sink = move |_| Blocked(blocked.lock().unwrap().take().expect("one worker, one sink"));
+    let engine = Engine::start(&loopback(), server, sink).unwrap();
+    Client::of(engine.listening()[0].address).knock();
+    let begun = Instant::now();
+    while engine.ports(Family::V4).unwrap().used == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(5), "the sink is about to block");
+        std::thread::yield_now();
+    }
+    let begun = Instant::now();
+    assert_eq!(engine.stop(Duration::from_millis(50)).late, 1);
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    drop(release);
 }
 
 #[test]
@@ -158,29 +189,33 @@ fn counters_are_live_and_never_fall() {
 }
 
 #[test]
-fn a_flood_at_one_relayed_port_starves_neither_requests_nor_other_relays() {
-    let relay = start(&loopback());
-    let (mut victim, mut client) = (Client::of(relay.address(0)), Client::named("bob", relay.address(0)));
-    let (flooded, relayed) = (victim.allocate(), client.allocate());
-    let peer = peer(relay.address(0));
-    client.bind(0x4001, peer.local_addr().unwrap());
-    let over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
-            while !over.load(Ordering::Relaxed) {
-                stranger.send_to(&[0; 100], flooded).unwrap();
+fn a_flood_at_relayed_ports_starves_neither_requests_nor_other_relays() {
+    // Once at one port, and once at more ports than a turn serves.
+    for victims in [1, 80] {
+        let relay = start(&loopback());
+        let mut client = Client::named("bob", relay.address(0));
+        let victims: Vec<Client> = (0..victims).map(|_| Client::of(relay.address(0))).collect();
+        let flooded: Vec<_> = victims.into_iter().map(|mut victim| victim.allocate()).collect();
+        let (relayed, peer) = (client.allocate(), peer(relay.address(0)));
+        client.bind(0x4001, peer.local_addr().unwrap());
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+                for port in flooded.iter().cycle().take_while(|_| !over.load(Ordering::Relaxed)) {
+                    stranger.send_to(&[0; 100], port).unwrap();
+                }
+            });
+            // Every exchange must succeed: each waits seconds for its answer, and none may be lost.
+            let dropped = || relay.engine.counters()[0].relay.dropped(DropReason::NoPermission);
+            for _ in (0..).take_while(|&round| round < 100 || dropped() < 10_000) {
+                client.mapped_address();
+                peer.send_to(b"media", relayed).unwrap();
+                assert_eq!(client.hear_channel(), (0x4001, b"media".to_vec()));
             }
+            over.store(true, Ordering::Relaxed);
         });
-        // Every exchange must succeed: each waits seconds for its answer, and none may be lost.
-        let dropped = || relay.engine.counters()[0].relay.dropped(DropReason::NoPermission);
-        for _ in (0..).take_while(|&round| round < 100 || dropped() < 10_000) {
-            client.mapped_address();
-            peer.send_to(b"media", relayed).unwrap();
-            assert_eq!(client.hear_channel(), (0x4001, b"media".to_vec()));
-        }
-        over.store(true, Ordering::Relaxed);
-    });
+    }
 }
 
 #[test]

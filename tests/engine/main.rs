@@ -1,5 +1,7 @@
 //! The engine on loopback, end to end: real sockets, real threads, the real relay server, and a policy that lets
 //! everybody in.
+#![cfg(feature = "server")]
+
 #[path = "../sans_io/mod.rs"]
 mod sans_io;
 
@@ -7,4 +9,5 @@ mod addresses;
 mod harness;
 mod lifecycle;
 mod marks;
+mod namespace;
 mod relaying;

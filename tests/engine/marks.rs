@@ -2,13 +2,13 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
 use socket2::{Domain, MaybeUninitSlice, MsgHdrMut, Protocol, SockRef, Socket, Type};
-use turnkeep::engine::Dscp;
+use turnkeep::engine::{Dscp, EngineConfig, RelayConfig};
 use turnkeep::wire::attribute::DontFragment;
 
-use crate::harness::{Client, loopback, next, peer, start};
+use crate::harness::{Client, listening, loopback, next, peer, start};
 
 /// EF with ECT(0), LE with CE, AF41 with ECT(1), and nothing.
 const MARKS: [u8; 4] = [46 << 2 | 0b10, 1 << 2 | 0b11, 34 << 2 | 0b01, 0];
@@ -25,7 +25,7 @@ fn dscp_and_ecn_are_copied_both_ways() {
 
 #[test]
 fn a_fixed_dscp_still_carries_ecn() {
-    let relay = start(&turnkeep::engine::EngineConfig { dscp: Dscp::Fixed(26), ..loopback() });
+    let relay = start(&EngineConfig { dscp: Dscp::Fixed(26), ..loopback() });
     for listener in [0, 1] {
         for (sent, received) in round_trips(relay.address(listener)) {
             assert_eq!(received, 26 << 2 | sent & 0b11);
@@ -64,7 +64,10 @@ fn round_trips(server: SocketAddr) -> Vec<(u8, u8)> {
 #[test]
 #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn dont_fragment_sets_df_on_that_packet_alone() {
-    let relay = start(&loopback());
+    // An address of its own: the sniffer hears what comes from there, and nothing of the other tests.
+    let own = Ipv4Addr::new(127, 0, 7, 7);
+    let relay_v4 = Some(RelayConfig::at(own));
+    let relay = start(&EngineConfig { relay_v4, ..listening(&["127.0.7.7:0"]) });
     let sniffer = match Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP)) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             eprintln!("skipped: to see the DF bit takes a raw socket, and with it CAP_NET_RAW");
@@ -72,6 +75,7 @@ fn dont_fragment_sets_df_on_that_packet_alone() {
         }
         sniffer => sniffer.unwrap(),
     };
+    sniffer.connect(&SocketAddr::new(own.into(), 0).into()).unwrap();
     let mut client = Client::of(relay.address(0));
     let peer = peer(client.server);
     let (relayed, peer_address) = (client.allocate(), peer.local_addr().unwrap());

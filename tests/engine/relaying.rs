@@ -108,6 +108,24 @@ fn strangers_reach_nobody() {
 }
 
 #[test]
+fn a_peer_that_is_gone_disturbs_nobody() {
+    let relay = start(&loopback());
+    for listener in LISTENERS {
+        let (mut client, present) = pair(relay.address(listener));
+        let gone = peer(client.server).local_addr().unwrap();
+        let relayed = client.allocate();
+        client.bind(0x4001, gone);
+        client.bind(0x4002, present.local_addr().unwrap());
+        for _ in 0..10 {
+            // Each earns the relay socket an ICMP "port unreachable".
+            client.send_channel(0x4001, b"anybody?");
+            client.send_channel(0x4002, b"media");
+            assert_eq!(next(&present), (b"media".to_vec(), relayed));
+        }
+    }
+}
+
+#[test]
 fn even_port_gives_an_even_port() {
     let relay = start(&loopback());
     for _ in 0..8 {
