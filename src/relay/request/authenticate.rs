@@ -95,18 +95,15 @@ impl<'a> Credentials<'a> {
         let username = message.get::<Username<'_>>().map_err(|_| Fault::Incomplete)?;
         let realm = message.get::<Realm<'_>>().ok().flatten().ok_or(Fault::Incomplete)?;
         let nonce = message.get::<Nonce<'_>>().ok().flatten().ok_or(Fault::Incomplete)?;
-        let Some(username) = username else {
-            let has_hash = message.has(AttributeType::USERHASH);
-            return Err(if has_hash {
-                Fault::Unauthenticated(AuthReason::UserhashNotOffered)
-            } else {
-                Fault::Incomplete
-            });
-        };
+        if username.is_none() && !message.has(AttributeType::USERHASH) {
+            return Err(Fault::Incomplete);
+        }
+        // Before anything that the audit trail hears of: who shows a nonce of ours is at the address that he claims.
         let nonce = server.nonces.check(request.now, &request.path, nonce.0);
         if nonce == NonceState::Foreign {
             return Err(Fault::StaleNonce);
         }
+        let username = username.ok_or(Fault::Unauthenticated(AuthReason::UserhashNotOffered))?;
         let chosen = if server.settings.offer_sha256 { chosen_algorithm(message)? } else { None };
         Ok(Self {
             username: username.0,
