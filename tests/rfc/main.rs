@@ -9,4 +9,7 @@ mod form;
 mod rfc8489_attributes;
 mod rfc8489_binding;
 mod rfc8489_header;
+mod rfc8489_integrity;
+mod rfc8489_long_term;
+mod rfc8489_nonce;
 mod rfc8656_relaying;
