@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::addr::Path;
 use super::clock::Instant;
@@ -16,48 +16,55 @@ use crate::wire::header::TransactionId;
 /// The freed 5-tuples of the last seconds, oldest first.
 pub(super) struct Resting {
     entries: HashMap<FiveTuple, Rest, FixedState>,
-    order: VecDeque<(Instant, FiveTuple)>,
+    /// The Allocates that were answered there: several, where a client came and went within the rest.
+    answered: HashSet<(FiveTuple, TransactionId), FixedState>,
+    order: VecDeque<(Instant, FiveTuple, TransactionId)>,
 }
 
 struct Rest {
     until: Instant,
     user: UserId,
-    transaction_id: TransactionId,
 }
 
 impl Resting {
     pub(super) fn new(seed: u64) -> Self {
-        Self { entries: HashMap::with_hasher(FixedState::with_seed(seed)), order: VecDeque::new() }
+        let hasher = || FixedState::with_seed(seed);
+        let (entries, answered) = (HashMap::with_hasher(hasher()), HashSet::with_hasher(hasher()));
+        Self { entries, answered, order: VecDeque::new() }
     }
 
     /// Lays the 5-tuple of a closed allocation to rest. `transaction_id` is its Allocate's.
     pub(super) fn add(&mut self, now: Instant, path: &Path, user: UserId, transaction_id: TransactionId) {
         self.forget(now);
         let (until, key) = (now.after(FIVE_TUPLE_REST), FiveTuple::of(path));
-        self.entries.insert(key, Rest { until, user, transaction_id });
-        self.order.push_back((until, key));
+        self.entries.insert(key, Rest { until, user });
+        self.answered.insert((key, transaction_id));
+        self.order.push_back((until, key, transaction_id));
     }
 
     /// Whether this Allocate may have the 5-tuple: it is new, and the user's who had it last.
     pub(super) fn admits(&mut self, now: Instant, path: &Path, user: &UserId, transaction_id: TransactionId) -> bool {
         self.forget(now);
-        let Some(rest) = self.entries.get(&FiveTuple::of(path)) else { return true };
-        rest.until <= now || (rest.user == *user && rest.transaction_id != transaction_id)
+        let key = FiveTuple::of(path);
+        let Some(rest) = self.entries.get(&key) else { return true };
+        rest.until <= now || (rest.user == *user && !self.answered.contains(&(key, transaction_id)))
     }
 
     /// Drops what has rested, and the oldest beyond the cap.
     fn forget(&mut self, now: Instant) {
-        while let Some((until, key)) = self.order.front().copied() {
+        while let Some((until, key, transaction_id)) = self.order.front().copied() {
             if until > now && self.order.len() < MAX_RESTING_FIVE_TUPLES {
                 return;
             }
             self.order.pop_front();
+            self.answered.remove(&(key, transaction_id));
             // A 5-tuple that was freed again meanwhile has a later entry in the queue.
             if self.entries.get(&key).is_some_and(|rest| rest.until == until) {
                 self.entries.remove(&key);
             }
         }
         self.entries.shrink_to(64);
+        self.answered.shrink_to(64);
         self.order.shrink_to(64);
     }
 }
@@ -93,7 +100,7 @@ mod tests {
         assert!(resting.admits(at(39), &path(1), &alice, NEW));
         assert!(resting.admits(at(39), &path(2), &bob, NEW));
         assert!(resting.admits(at(40), &path(1), &bob, NEW));
-        assert!(resting.entries.is_empty() && resting.order.is_empty());
+        assert!(resting.entries.is_empty() && resting.answered.is_empty() && resting.order.is_empty());
     }
 
     #[test]
@@ -101,6 +108,7 @@ mod tests {
         let (mut resting, alice, bob) = (Resting::new(1), UserId("alice".into()), UserId("bob".into()));
         resting.add(at(0), &path(1), alice.clone(), OLD);
         resting.add(at(30), &path(1), alice, NEW);
+        assert!(!resting.admits(at(39), &path(1), &UserId("alice".into()), OLD), "nor is the first Allocate forgotten");
         assert!(!resting.admits(at(69), &path(1), &bob, OLD));
         assert!(resting.admits(at(70), &path(1), &bob, OLD));
     }
@@ -113,5 +121,6 @@ mod tests {
         }
         assert!(resting.entries.len() <= MAX_RESTING_FIVE_TUPLES);
         assert_eq!(resting.entries.len(), resting.order.len());
+        assert_eq!(resting.answered.len(), resting.order.len());
     }
 }
