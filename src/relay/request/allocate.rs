@@ -19,7 +19,7 @@ use crate::relay::seam::{AdmitRefusal, Entropy, Policy};
 use crate::relay::server::{Server, Settings};
 use crate::relay::verdict::Verdict;
 use crate::wire::attribute::{
-    AdditionalAddressFamily, AddressErrorCode, ErrorCode, EvenPort, Lifetime, RequestedAddressFamily,
+    AdditionalAddressFamily, AddressErrorCode, DontFragment, ErrorCode, EvenPort, Lifetime, RequestedAddressFamily,
     RequestedTransport, ReservationToken, XorMappedAddress, XorRelayedAddress,
 };
 use crate::wire::header::Method;
@@ -115,58 +115,84 @@ struct Wish {
 }
 
 impl Wish {
-    /// Steps 3 to 9 of RFC 8656 §7.2.
+    /// Steps 3 to 9 of RFC 8656 §7.2, in their order.
     fn read(request: &Request<'_>, settings: &Settings) -> Result<Self, Refused> {
-        let message = request.message;
         let invalid = Refused::bad_request;
-
-        let transport = message.get::<RequestedTransport>().map_err(|_| invalid("Invalid REQUESTED-TRANSPORT"))?;
-        let transport = transport.ok_or_else(|| invalid("REQUESTED-TRANSPORT is missing"))?;
-        if transport != RequestedTransport::UDP {
-            let denial = Denial::TransportProtocol(transport.0);
-            return Err(Refused::loudly(ErrorCode::UNSUPPORTED_TRANSPORT_PROTOCOL, denial));
+        check_transport(request)?;
+        let Choice { token, even, requested, additional } = Choice::read(request)?;
+        if token && (even.is_some() || requested.is_some() || additional.is_some()) {
+            return Err(invalid("RESERVATION-TOKEN excludes EVEN-PORT and address families"));
         }
+        // No token is ever handed out, and none can be: a reservation cannot be satisfied yet.
+        if token {
+            return Err(Refused::out_of("reservations: the token is not known here"));
+        }
+        if requested.is_some() && additional.is_some() {
+            return Err(invalid("REQUESTED- and ADDITIONAL-ADDRESS-FAMILY exclude each other"));
+        }
+        let wanted = match requested {
+            None => Family::V4,
+            Some(number) => family(number).ok_or_else(|| unsupported_family(number))?,
+        };
+        if !settings.families.has(wanted) {
+            return Err(unsupported_family(number_of(wanted)));
+        }
+        let parity = match even {
+            None => PortParity::Any,
+            Some(EvenPort { reserve_next: false }) => PortParity::Even,
+            Some(EvenPort { reserve_next: true }) if additional.is_some() => {
+                return Err(invalid("EVEN-PORT with a reservation excludes ADDITIONAL-ADDRESS-FAMILY"));
+            }
+            Some(EvenPort { reserve_next: true }) => return Err(Refused::out_of("port pairs: they are not offered")),
+        };
+        let refused_family = match additional.map(|number| (number, family(number))) {
+            None => None,
+            Some((_, Some(Family::V4))) => return Err(invalid("ADDITIONAL-ADDRESS-FAMILY must not be IPv4")),
+            Some((number, Some(Family::V6))) => Some(number),
+            Some((number, None)) => return Err(unsupported_family(number)),
+        };
+        let lifetime = granted_lifetime(settings, asked_lifetime(request)?);
+        Ok(Self { family: wanted, refused_family, parity, lifetime })
+    }
+}
 
+/// What chooses among addresses, each in a form that its RFC allows; families by their numbers.
+struct Choice {
+    token: bool,
+    even: Option<EvenPort>,
+    requested: Option<u8>,
+    additional: Option<u8>,
+}
+
+impl Choice {
+    fn read(request: &Request<'_>) -> Result<Self, Refused> {
+        let (message, invalid) = (request.message, Refused::bad_request);
+        // DF can be set, so DONT-FRAGMENT is nothing to refuse (step 4), if it is one.
+        message.get::<DontFragment>().map_err(|_| invalid("Invalid DONT-FRAGMENT"))?;
         let token = message.get::<ReservationToken>().map_err(|_| invalid("Invalid RESERVATION-TOKEN"))?;
         let even = message.get::<EvenPort>().map_err(|_| invalid("Invalid EVEN-PORT"))?;
         let requested = message.get::<RequestedAddressFamily>();
         let requested = requested.map_err(|_| invalid("Invalid REQUESTED-ADDRESS-FAMILY"))?;
         let additional = message.get::<AdditionalAddressFamily>();
         let additional = additional.map_err(|_| invalid("Invalid ADDITIONAL-ADDRESS-FAMILY"))?;
+        Ok(Self {
+            token: token.is_some(),
+            even,
+            requested: requested.map(|requested| requested.0),
+            additional: additional.map(|additional| additional.0),
+        })
+    }
+}
 
-        if token.is_some() && (even.is_some() || requested.is_some() || additional.is_some()) {
-            return Err(invalid("RESERVATION-TOKEN excludes EVEN-PORT and address families"));
+/// Step 3: UDP is what there is.
+fn check_transport(request: &Request<'_>) -> Result<(), Refused> {
+    let invalid = Refused::bad_request;
+    let transport = request.message.get::<RequestedTransport>().map_err(|_| invalid("Invalid REQUESTED-TRANSPORT"))?;
+    match transport.ok_or_else(|| invalid("REQUESTED-TRANSPORT is missing"))? {
+        RequestedTransport::UDP => Ok(()),
+        RequestedTransport(other) => {
+            Err(Refused::loudly(ErrorCode::UNSUPPORTED_TRANSPORT_PROTOCOL, Denial::TransportProtocol(other)))
         }
-        if requested.is_some() && additional.is_some() {
-            return Err(invalid("REQUESTED- and ADDITIONAL-ADDRESS-FAMILY exclude each other"));
-        }
-        if even.is_some_and(|even| even.reserve_next) && additional.is_some() {
-            return Err(invalid("EVEN-PORT with a reservation excludes ADDITIONAL-ADDRESS-FAMILY"));
-        }
-        let wanted = match requested {
-            None => Family::V4,
-            Some(number) => family(number.0).ok_or_else(|| unsupported_family(number.0))?,
-        };
-        let refused_family = match additional.map(|number| (number.0, family(number.0))) {
-            None => None,
-            Some((_, Some(Family::V4))) => return Err(invalid("ADDITIONAL-ADDRESS-FAMILY must not be IPv4")),
-            Some((number, Some(Family::V6))) => Some(number),
-            Some((number, None)) => return Err(unsupported_family(number)),
-        };
-        if !settings.families.has(wanted) {
-            return Err(unsupported_family(number_of(wanted)));
-        }
-        // No token is ever handed out, and none can be: a reservation cannot be satisfied yet.
-        if token.is_some() {
-            return Err(Refused::out_of("reservations: the token is not known here"));
-        }
-        let parity = match even {
-            None => PortParity::Any,
-            Some(EvenPort { reserve_next: false }) => PortParity::Even,
-            Some(EvenPort { reserve_next: true }) => return Err(Refused::out_of("port pairs: they are not offered")),
-        };
-        let lifetime = granted_lifetime(settings, asked_lifetime(request)?);
-        Ok(Self { family: wanted, refused_family, parity, lifetime })
     }
 }
 
