@@ -12,6 +12,8 @@ mod rfc8489_header;
 mod rfc8489_integrity;
 mod rfc8489_long_term;
 mod rfc8489_nonce;
+mod rfc8656_allocate;
 mod rfc8656_general;
+mod rfc8656_permissions;
 mod rfc8656_refresh;
 mod rfc8656_relaying;

@@ -42,7 +42,7 @@ fn install<P: Policy, E: Entropy>(
     Ok(())
 }
 
-/// The peers that the request names; their ports mean nothing here (RFC 8656 §9).
+/// The peers that the request names, bounded by what a message can hold; their ports mean nothing here (RFC 8656 §9).
 fn peers(request: &Request<'_>) -> Result<Vec<PeerAddr>, Refused> {
     let mut peers = Vec::new();
     for peer in request.message.all::<XorPeerAddress>() {
@@ -53,9 +53,6 @@ fn peers(request: &Request<'_>) -> Result<Vec<PeerAddr>, Refused> {
         if !peers.contains(&PeerAddr(address)) {
             peers.push(PeerAddr(address));
         }
-        if peers.len() > MAX_PEERS_PER_REQUEST {
-            return Err(Refused::out_of("room for so many peers in one request"));
-        }
     }
     if peers.is_empty() {
         return Err(Refused::bad_request("XOR-PEER-ADDRESS is missing"));
@@ -63,7 +60,7 @@ fn peers(request: &Request<'_>) -> Result<Vec<PeerAddr>, Refused> {
     Ok(peers)
 }
 
-/// Every peer's verdict; the gravest refusal wins: 443 for any of them before 403 (D-06).
+/// Every peer's verdict. The gravest refusal wins: 443 for any of them before 403, and that before 508 (D-06).
 fn judge<P: Policy, E: Entropy>(
     server: &Server<P, E>,
     id: RelayId,
@@ -80,6 +77,7 @@ fn judge<P: Policy, E: Entropy>(
     }
     match forbidden {
         Some(refused) => Err(refused),
+        None if peers.len() > MAX_PEERS_PER_REQUEST => Err(Refused::out_of("room for so many peers in one request")),
         None => Ok(judged),
     }
 }
