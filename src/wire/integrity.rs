@@ -299,6 +299,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_key_derived_elsewhere_has_its_length() {
+        for algorithm in [PasswordAlgorithm::Md5, PasswordAlgorithm::Sha256] {
+            let key = LongTermKey::derive(algorithm, b"user", b"realm", b"pass");
+            let same = LongTermKey::from_bytes(algorithm, key.as_bytes()).unwrap();
+            assert_eq!(same.as_bytes(), key.as_bytes());
+            assert_eq!(same.algorithm(), algorithm);
+            for len in (0..=64).filter(|len| *len != key.as_bytes().len()) {
+                assert!(LongTermKey::from_bytes(algorithm, &vec![0; len]).is_none(), "{len} bytes");
+            }
+        }
+    }
+
     /// C-087.
     #[test]
     fn userhash_of_an_ephemeral_username() {
