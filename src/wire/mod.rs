@@ -8,6 +8,23 @@
 //! Writing: [`MessageWriter`] fills a buffer that it is given. For the packet path there are two fronts that go before
 //! a payload which stays where it is: [`data_indication_front`] and [`channel_data::header`].
 //!
+//! ```
+//! use turnkeep::wire::attribute::{Username, XorMappedAddress};
+//! use turnkeep::wire::{Class, Fingerprint, Message, MessageWriter, Method, TransactionId};
+//!
+//! let mut buffer = [0; 548];
+//! let mut writer = MessageWriter::new(&mut buffer, Method::BINDING, Class::Success, TransactionId([7; 12]))?;
+//! writer.put(&XorMappedAddress("192.0.2.1:3478".parse()?))?;
+//! writer.fingerprint()?;
+//! let len = writer.finish();
+//!
+//! let message = Message::parse(&buffer[..len])?;
+//! assert_eq!(message.fingerprint(), Fingerprint::Valid);
+//! assert_eq!(message.get()?, Some(XorMappedAddress("192.0.2.1:3478".parse()?)));
+//! assert_eq!(message.get::<Username>()?, None);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Whatever bytes come in, nothing here panics, and what the RFCs say to ignore has no effect.
 #![forbid(unsafe_code)]
 #![cfg_attr(

@@ -122,7 +122,7 @@ fn the_first_of_its_kind_decides() {
     assert!(message.has(AttributeType::LIFETIME));
 }
 
-/// D-07, D-34: a bad value is found when it is asked for, not before.
+/// C-018, D-07, D-34: a bad value is found when it is asked for, not before.
 #[test]
 fn a_bad_value_harms_nobody_who_does_not_ask() {
     let datagram = request(&[0x00, 0x1A, 0, 4, 0, 0, 0, 0, 0x00, 0x0D, 0, 4, 0, 0, 0, 7]);
