@@ -20,5 +20,7 @@ pub mod engine;
 pub mod policy;
 pub mod relay;
 #[cfg(feature = "server")]
+pub mod supervisor;
+#[cfg(feature = "server")]
 pub mod telemetry;
 pub mod wire;

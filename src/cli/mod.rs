@@ -5,6 +5,7 @@ mod check;
 mod config;
 mod credential;
 mod out;
+mod serve;
 mod version;
 
 use std::process::ExitCode;
@@ -20,15 +21,21 @@ Exit codes:
   2  the arguments were not understood";
 
 /// A TURN/STUN relay that is closed by default, blind to media, and explains itself
+///
+/// Without a command it serves: without a configuration, too, as a try-out that this machine alone can reach.
 #[derive(Debug, Parser)]
 #[command(name = "turnkeep", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::Serve,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(serve::Serve),
     Check(check::Check),
     Config(config::Config),
     Credential(credential::Credential),
@@ -39,10 +46,12 @@ enum Command {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command {
-        Command::Check(check) => check.run(),
-        Command::Config(config) => config.run(),
-        Command::Credential(credential) => credential.run(),
-        Command::Version(version) => version.run(),
+        None => arguments.serve.run(),
+        Some(Command::Serve(serve)) => serve.run(),
+        Some(Command::Check(check)) => check.run(),
+        Some(Command::Config(config)) => config.run(),
+        Some(Command::Credential(credential)) => credential.run(),
+        Some(Command::Version(version)) => version.run(),
     }
 }
 

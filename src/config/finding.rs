@@ -72,6 +72,12 @@ impl Report {
         Self { file: file.to_owned(), findings }
     }
 
+    /// Those findings alone that matter as much as `severity`.
+    pub fn only(mut self, severity: Severity) -> Self {
+        self.findings.retain(|finding| finding.severity == severity);
+        self
+    }
+
     /// The findings, by line; those without one come first.
     pub fn findings(&self) -> &[Finding] {
         &self.findings

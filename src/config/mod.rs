@@ -1,8 +1,8 @@
 //! The configuration: one TOML file whose every key is documented by the struct field it fills.
 //!
-//! [`schema`] has the keys; [`load`] turns a file into them, or names everything that is wrong with it at once;
-//! [`check`] judges what they mean together and on this host; [`Loaded::keys`] reads what must not stand in the
-//! file; [`reference`] writes the documented default file and [`translate`] hands the floors below their own settings.
+//! [`schema`] has the keys; [`load()`] turns a file into them, or names everything that is wrong with it at once;
+//! [`check()`] judges what they mean together and on this host; [`Loaded::keys`] reads what must not stand in the
+//! file; [`reference()`] writes the documented default file, and [`translate`] hands the floors below their settings.
 #![forbid(unsafe_code)]
 
 mod check;
@@ -11,6 +11,7 @@ mod finding;
 mod guarded;
 mod keys;
 mod load;
+mod loopback;
 mod reference;
 pub mod schema;
 mod shape;
@@ -46,7 +47,7 @@ const MAX_FILE: u64 = 16 << 20;
 /// Reads the configuration file `path`.
 ///
 /// # Errors
-/// Everything that is wrong with its text; what its keys mean together is for [`check`].
+/// Everything that is wrong with its text; what its keys mean together is for [`check()`].
 pub fn load(path: &Path) -> Result<Loaded, Report> {
     let parsed = read(path).map_err(|sentence| vec![about_file(sentence)]).and_then(|text| load::parse(&text));
     let (config, lines) = parsed.map_err(|findings| Report::of(path, findings))?;

@@ -52,7 +52,7 @@ pub struct Config {
     /// How much one user may have.
     #[serde(default)]
     pub limits: Limits,
-    /// The record of who was relayed when. Without it no allocation is granted.
+    /// The record of who was relayed when. A relay that cannot write it does not start.
     #[serde(default)]
     pub audit: Audit,
     /// The log, on standard error. It has events only: never a line for a packet, never a secret.
@@ -60,7 +60,7 @@ pub struct Config {
     pub log: Log,
 }
 
-fn default_zone() -> Id {
+pub(super) fn default_zone() -> Id {
     Id::default_zone()
 }
 
@@ -72,7 +72,7 @@ fn default_workers() -> Whole<0, 256> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listener {
-    /// Address and port. 0.0.0.0 and [::] stand for every address of their family; answers come from the address that
+    /// Address and port. 0.0.0.0 and :: stand for every address of their family; answers come from the address that
     /// was asked.
     #[schemars(example = "0.0.0.0:3478")]
     pub address: ListenAddress,
@@ -229,6 +229,9 @@ pub struct Peers {
     /// Let two clients of this relay reach each other by their relayed addresses: what two browsers that may use
     /// nothing but the relay need. The relay's other ports and addresses stay closed.
     pub relay_to_relay: bool,
+    /// Drop what a client sends on a channel, too, once the permission of its peer has expired; clients refresh both,
+    /// and RFC 8656 §12.6 asks for the channel only.
+    pub strict_permissions: bool,
     /// The lowest port of a peer that may be reached; 1 means every port. Browsers' media comes from ports above 1023,
     /// that of some video bridges from 443.
     pub min_port: Port,
@@ -254,6 +257,7 @@ impl Default for Peers {
     fn default() -> Self {
         Self {
             relay_to_relay: true,
+            strict_permissions: false,
             min_port: Port::FIRST,
             deny_ports: Vec::new(),
             backends: Vec::new(),

@@ -1,14 +1,18 @@
 //! The configuration in the terms of the floors below.
 
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 
 use super::keys::Keys;
 use super::schema::{Config, PeerRule, UsernameOrder};
+use super::value::Dscp;
+use crate::engine::{self, EngineConfig, RelayConfig, Rest};
 use crate::policy::auth::Authenticator;
 use crate::policy::auth::ephemeral::Ephemeral;
 use crate::policy::auth::username::{self, Grammar};
 use crate::policy::peer::canonical::Embeddings;
 use crate::policy::peer::{self, OwnHost, PeerSettings};
+use crate::relay::{Families, NonceKey, Settings};
 
 /// What the peer policy is made from; `interfaces` are the addresses of all interfaces of this host.
 pub fn peer_settings(config: &Config, interfaces: &[IpAddr]) -> PeerSettings {
@@ -34,6 +38,46 @@ pub fn peer_settings(config: &Config, interfaces: &[IpAddr]) -> PeerSettings {
         backends: peers.backends.iter().map(|backend| backend.get()).collect(),
         min_port: peers.min_port.get(),
         deny_ports: peers.deny_ports.iter().flat_map(|ports| ports.get()).collect(),
+    }
+}
+
+/// What the engine is told.
+pub fn engine_config(config: &Config) -> EngineConfig {
+    let relay = &config.relay;
+    let least = relay.min_port_rest.get();
+    let rest = Rest { full: Rest::default().full.max(least), least };
+    let mut engine = EngineConfig::new(config.listeners.iter().map(|listener| listener.address.get()).collect());
+    for address in &relay.addresses {
+        match (address.bind.get(), address.advertised().get()) {
+            (IpAddr::V4(bind), IpAddr::V4(advertise)) => {
+                engine.relay_v4 = Some(RelayConfig { bind, advertise, ports: relay.ports.get(), rest });
+            }
+            (IpAddr::V6(bind), IpAddr::V6(advertise)) => {
+                engine.relay_v6 = Some(RelayConfig { bind, advertise, ports: relay.ports.get(), rest });
+            }
+            // The check refuses a mixture.
+            _ => {}
+        }
+    }
+    engine.workers = usize::try_from(config.workers.get()).ok().and_then(NonZeroUsize::new);
+    engine.dscp = match relay.dscp {
+        Dscp::Copy => engine::Dscp::Copy,
+        Dscp::Fixed(value) => engine::Dscp::Fixed(value),
+    };
+    engine
+}
+
+/// What the TURN servers of the workers are told.
+pub fn relay_settings(config: &Config, nonce_key: NonceKey) -> Settings {
+    let families = config.relay.addresses.iter().map(|address| address.bind.get().is_ipv4());
+    let (v4, v6): (Vec<bool>, Vec<bool>) = families.partition(|is_v4| *is_v4);
+    Settings {
+        realm: config.realm.as_str().into(),
+        offer_sha256: config.credentials.offer_sha256,
+        families: Families { v4: !v4.is_empty(), v6: !v6.is_empty() },
+        max_lifetime: config.limits.max_lifetime.get(),
+        nonce_key,
+        strict_permissions: config.peers.strict_permissions,
     }
 }
 

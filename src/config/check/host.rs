@@ -51,7 +51,7 @@ fn check_audit(judge: &mut Judge<'_>, loaded: &Loaded) {
         }
         _ if path.is_dir() => judge.error("audit.path", format!("{shown} is a directory")),
         _ if path.exists() => {
-            if let Err(error) = std::fs::OpenOptions::new().append(true).open(&path) {
+            if let Err(error) = std::fs::OpenOptions::new().read(true).append(true).open(&path) {
                 judge.error("audit.path", format!("cannot append to {shown}: {error}"));
             }
         }

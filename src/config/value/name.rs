@@ -82,6 +82,18 @@ impl Id {
     pub(in crate::config) fn default_zone() -> Self {
         Self("default".to_owned())
     }
+
+    /// The rule that opens the loopback addresses of a family.
+    pub(in crate::config) fn of_loopback(family: &str) -> Self {
+        Self(format!("loopback-{family}"))
+    }
+}
+
+impl Realm {
+    /// That of a relay which nobody configured.
+    pub(in crate::config) fn of_try_out() -> Self {
+        Self("turnkeep.local".to_owned())
+    }
 }
 
 fn is_word(text: &str, max: usize, also: &[u8]) -> bool {

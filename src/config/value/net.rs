@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use ipnet::{IpNet, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{Text, text_value};
 use crate::policy::peer::{BadRange, Range, canonical};
@@ -114,6 +114,13 @@ fn refuse_unusable(ip: IpAddr) -> Result<(), Cow<'static, str>> {
 pub struct Cidr(Range);
 
 impl Cidr {
+    /// 127.0.0.0/8.
+    pub(in crate::config) const LOOPBACK_V4: Self =
+        Self(Range(IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8))));
+    /// ::1.
+    pub(in crate::config) const LOOPBACK_V6: Self =
+        Self(Range(IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128))));
+
     /// As the `ipnet` crate has it; no host bit is set.
     pub fn get(self) -> IpNet {
         self.0.0

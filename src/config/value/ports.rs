@@ -23,7 +23,13 @@ const FIRST_USER_PORT: u16 = 1024;
 
 impl PortRange {
     /// The dynamic ports (RFC 6335 §6), which RFC 8656 §7.2 recommends.
-    pub(in crate::config) const DYNAMIC: Self = Self { first: 49_152, last: 65_535 };
+    pub(in crate::config) const DYNAMIC: Self = Self::of(49_152, 65_535);
+
+    /// A range that is known to be one when it is compiled.
+    pub(in crate::config) const fn of(first: u16, last: u16) -> Self {
+        assert!(FIRST_USER_PORT <= first && first <= last);
+        Self { first, last }
+    }
 
     /// First and last.
     pub fn get(self) -> RangeInclusive<u16> {

@@ -297,7 +297,7 @@ fn denial_event(request: RequestKind, denial: &Denial) -> &'static str {
 }
 
 /// The stable code of a denial; one that a rule caused has the rule's id beside it.
-pub(super) fn reason_of(denial: &Denial) -> &'static str {
+pub fn reason_of(denial: &Denial) -> &'static str {
     match denial {
         Denial::Credentials(reason) => reason.name(),
         Denial::Peer { .. } => "peer_denied",
@@ -310,14 +310,16 @@ pub(super) fn reason_of(denial: &Denial) -> &'static str {
     }
 }
 
-pub(super) fn rule_of(denial: &Denial) -> Option<&RuleId> {
+/// The rule that caused a denial, if one did.
+pub fn rule_of(denial: &Denial) -> Option<&RuleId> {
     match denial {
         Denial::Peer { rule, .. } | Denial::Client(rule) | Denial::Quota(rule) => Some(rule),
         _ => None,
     }
 }
 
-fn denial_sentence(request: RequestKind, code: u16, denial: &Denial) -> String {
+/// What was refused, with which code, and why: for people.
+pub fn denial_sentence(request: RequestKind, code: u16, denial: &Denial) -> String {
     let request = match request {
         RequestKind::Allocate => "Allocate",
         RequestKind::Refresh => "Refresh",

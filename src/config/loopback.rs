@@ -1,0 +1,40 @@
+//! A configuration that this machine alone can reach.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::schema::{
+    Audit, Config, Credentials, Limits, Listener, Log, PeerRule, Peers, Relay, RelayAddress, Transport, default_zone,
+};
+use super::value::{Cidr, Id, PortRange, Realm, Whole};
+
+/// Enough for a load test by one user.
+const ALLOCATIONS_PER_USER: u32 = 1000;
+/// As many ports for each family: fewer files than every system lets a process open.
+const PORTS: PortRange = PortRange::of(49_152, 50_151);
+
+impl Config {
+    /// Listens on `listeners` and relays from `addresses`, all of them loopback ones, to loopback peers.
+    pub fn for_loopback(listeners: Vec<SocketAddr>, addresses: &[IpAddr]) -> Self {
+        let listener = |address: SocketAddr| Listener { address: address.into(), transport: Transport::Udp };
+        let relay_address = |ip: &IpAddr| RelayAddress { bind: (*ip).into(), advertise: None };
+        Self {
+            realm: Realm::of_try_out(),
+            node: None,
+            zone: default_zone(),
+            lab: true,
+            workers: Whole::of(0),
+            listeners: listeners.into_iter().map(listener).collect(),
+            relay: Relay { ports: PORTS, addresses: addresses.iter().map(relay_address).collect(), ..Relay::default() },
+            credentials: Credentials::default(),
+            peers: Peers { allowed: Vec::from([Cidr::LOOPBACK_V4, Cidr::LOOPBACK_V6].map(rule)), ..Peers::default() },
+            limits: Limits { allocations_per_user: Whole::of(ALLOCATIONS_PER_USER), ..Limits::default() },
+            audit: Audit::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+fn rule(cidr: Cidr) -> PeerRule {
+    let family = if cidr.get().addr().is_ipv4() { "v4" } else { "v6" };
+    PeerRule { id: Id::of_loopback(family), cidr, description: None }
+}

@@ -1,0 +1,319 @@
+//! Puts the floors together and runs them: policy and engine from a checked configuration, the audit trail, the log of
+//! refusals, signals, and a clean end.
+#![forbid(unsafe_code)]
+
+mod failure;
+mod refusals;
+mod try_out;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{debug, error, info, warn};
+
+pub use failure::Failure;
+pub use try_out::try_out;
+
+use crate::config::{self, Config, Finding, Keys, Report, Scope, Severity, translate};
+use crate::engine::{self, Engine, Listening, SystemEntropy};
+use crate::policy::RelayPolicy;
+use crate::policy::audit::{AuditHandle, AuditSettings, AuditSink, DEFAULT_QUEUE, Origin, Trouble};
+use crate::policy::auth::Authenticator;
+use crate::policy::limit::user::AllocationsByUser;
+use crate::policy::peer::PeerPolicy;
+use crate::relay::seam::{Entropy, EventSink};
+use crate::relay::{Event, NonceKey, Now, Server};
+use crate::telemetry;
+use refusals::{RefusalHandle, RefusalLog};
+
+/// What is to be run: a configuration without errors, and what it names.
+pub struct Plan {
+    /// The configuration.
+    pub config: Config,
+    /// What credentials are judged by.
+    pub keys: Keys,
+    /// Where the audit trail goes; none if it is switched off.
+    pub audit: Option<PathBuf>,
+    /// What the check says beside errors.
+    pub findings: Vec<Finding>,
+}
+
+impl Plan {
+    /// Reads and checks the configuration at `file`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn from_file(file: &Path) -> Result<Self, Report> {
+        let loaded = config::load(file)?;
+        let report = config::check(&loaded, Scope::Host, unix_time().as_secs());
+        if report.has_errors() {
+            return Err(report.only(Severity::Error));
+        }
+        let keys = loaded.keys().map_err(|findings| Report::of(file, findings))?;
+        let audit = loaded.config.audit.enabled.then(|| loaded.resolve(&loaded.config.audit.path));
+        Ok(Self { audit, keys, findings: report.findings().to_vec(), config: loaded.config })
+    }
+}
+
+/// A relay that is up.
+pub struct Ready<'a> {
+    /// What clients can reach.
+    pub listening: &'a [Listening],
+    /// Who may use it.
+    pub authenticator: &'a Authenticator,
+}
+
+/// How long workers have to close their allocations.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// How often the workers are looked after.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+
+/// Runs the relay until it is told to stop. `ready` is called once it listens.
+///
+/// # Errors
+/// Why it does not start, or did not end as it should. The log was not told.
+pub fn run(plan: Plan, ready: impl FnOnce(Ready<'_>)) -> Result<(), Failure> {
+    telemetry::start(&plan.config.log).map_err(Failure::Telemetry)?;
+    prepare_process(&plan);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+    let running = Running::start(plan)?;
+    let watched = runtime.block_on(running.watch(ready));
+    let ended = running.stop();
+    watched.and(ended)
+}
+
+/// What is done to the process as a whole; nothing of it is worth not starting.
+fn prepare_process(plan: &Plan) {
+    for finding in &plan.findings {
+        match finding.severity {
+            Severity::Note => info!("{finding}"),
+            Severity::Warning | Severity::Error => warn!("{finding}"),
+        }
+    }
+    if let Err(error) = engine::forbid_dumps() {
+        warn!("core dumps cannot be forbidden ({error}): one would show secrets and traffic");
+    }
+    // A socket for each relayed port, and as many again in reserve for listeners, files and restarts.
+    let relay = &plan.config.relay;
+    let families = u64::try_from(relay.addresses.len()).unwrap_or(u64::MAX);
+    let wanted = u64::from(relay.ports.count()).saturating_mul(families).saturating_mul(2);
+    match engine::raise_descriptor_limit() {
+        Ok(limit) if limit < wanted => warn!(
+            limit,
+            wanted,
+            "too few open files are allowed for all relayed ports: set LimitNOFILE={wanted} in the unit, or ulimit -n"
+        ),
+        Ok(limit) => debug!(limit, "open files allowed"),
+        Err(error) => warn!("the limit on open files cannot be raised: {error}"),
+    }
+}
+
+/// A relay that runs.
+struct Running {
+    engine: Engine,
+    workers: usize,
+    policy: Arc<RelayPolicy>,
+    audit: Option<AuditSink>,
+    refusals: RefusalLog,
+    clock: Clock,
+}
+
+impl Running {
+    fn start(plan: Plan) -> Result<Self, Failure> {
+        let Plan { config, keys, audit, .. } = plan;
+        let mut entropy = SystemEntropy::new().ok_or(Failure::Entropy)?;
+        let policy = Arc::new(policy(&config, keys)?);
+        let clock = Clock::start();
+        let audit = audit.map(|path| start_audit(path, &config, &mut entropy, clock)).transpose()?;
+        let refusals = RefusalLog::start().map_err(Failure::Thread)?;
+
+        let mut nonce_key = [0; 32];
+        entropy.fill(&mut nonce_key);
+        let settings = translate::relay_settings(&config, NonceKey::new(nonce_key));
+        let for_server = policy.clone();
+        let server = move |_| Server::new(settings.clone(), for_server.clone(), entropy.clone());
+        let tee = Tee { audit: audit.as_ref().map(AuditSink::handle), refusals: refusals.handle() };
+        let engine = Engine::start(&translate::engine_config(&config), server, move |_| tee.clone());
+        let engine = engine.map_err(Failure::Engine)?;
+        let workers = engine.running();
+        Ok(Self { engine, workers, policy, audit, refusals, clock })
+    }
+
+    /// Reports that all is up, and waits until a signal ends it or it ends by itself.
+    async fn watch(&self, ready: impl FnOnce(Ready<'_>)) -> Result<(), Failure> {
+        let mut signals = Signals::listen().map_err(Failure::Runtime)?;
+        self.report();
+        ready(Ready { listening: self.engine.listening(), authenticator: &self.policy.authenticator });
+        let mut ticks = tokio::time::interval(WATCH_EVERY);
+        loop {
+            tokio::select! {
+                name = signals.next() => {
+                    info!("{name}: stopping");
+                    return Ok(());
+                }
+                _ = ticks.tick() => {
+                    if self.engine.running() < self.workers {
+                        return Err(Failure::WorkerDied);
+                    }
+                }
+            }
+        }
+    }
+
+    fn report(&self) {
+        for listening in self.engine.listening() {
+            let granted = listening.receive_buffer;
+            let address = listening.address;
+            info!(%address, transport = "udp", receive_buffer = granted.granted, "listening");
+            if granted.is_short() {
+                let (asked, got) = (granted.asked, granted.granted);
+                warn!(
+                    %address,
+                    "the kernel grants {got} bytes of receive buffer where {asked} were asked for, and packets will be \
+                     lost in bursts: sysctl -w net.core.rmem_max={asked}"
+                );
+            }
+        }
+        let version = env!("CARGO_PKG_VERSION");
+        info!(version, workers = self.workers, "ready");
+    }
+
+    /// Closes every allocation and completes the audit trail.
+    fn stop(self) -> Result<(), Failure> {
+        let relayed = Relayed::of(&self.engine);
+        let late = self.engine.stop(STOP_WITHIN).late;
+        if late > 0 {
+            error!("{late} workers did not stop in time: the last records of their allocations are missing");
+        }
+        self.refusals.stop();
+        if let Some(audit) = self.audit {
+            audit.stop(self.clock.now()).map_err(Failure::AuditEnd)?;
+        }
+        let Relayed { packets, bytes } = relayed;
+        info!(packets, bytes, "stopped");
+        if late > 0 { Err(Failure::LateWorkers(late)) } else { Ok(()) }
+    }
+}
+
+/// What was relayed in both directions.
+struct Relayed {
+    packets: u64,
+    bytes: u64,
+}
+
+impl Relayed {
+    fn of(engine: &Engine) -> Self {
+        let counters = engine.counters();
+        let of_relay = counters.iter().map(|worker| &worker.relay);
+        let (packets, bytes) = of_relay.fold((0_u64, 0_u64), |(packets, bytes), relay| {
+            (
+                packets.saturating_add(relay.packets_to_peers).saturating_add(relay.packets_to_clients),
+                bytes.saturating_add(relay.bytes_to_peers).saturating_add(relay.bytes_to_clients),
+            )
+        });
+        Self { packets, bytes }
+    }
+}
+
+fn policy(config: &Config, keys: Keys) -> Result<RelayPolicy, Failure> {
+    let interfaces = engine::local_addresses().map_err(Failure::Interfaces)?;
+    Ok(RelayPolicy {
+        authenticator: translate::authenticator(config, keys),
+        peers: PeerPolicy::new(&translate::peer_settings(config, &interfaces)).map_err(Failure::Peers)?,
+        allocations: AllocationsByUser::default(),
+        max_allocations_per_user: config.limits.allocations_per_user.get(),
+    })
+}
+
+fn start_audit(
+    path: PathBuf,
+    config: &Config,
+    entropy: &mut SystemEntropy,
+    clock: Clock,
+) -> Result<AuditSink, Failure> {
+    let mut boot_id = [0; 16];
+    entropy.fill(&mut boot_id);
+    let node = config.node.as_ref().map(|node| node.as_str().to_owned());
+    let origin = Origin {
+        node: node.or_else(|| engine::host_name().ok()).unwrap_or_else(|| "unknown".to_owned()),
+        boot_id: format!("{:032x}", u128::from_be_bytes(boot_id)),
+    };
+    let settings = AuditSettings { path, origin, queue: DEFAULT_QUEUE };
+    AuditSink::start(&settings, clock.now(), log_trouble).map_err(Failure::Audit)
+}
+
+fn log_trouble(trouble: Trouble) {
+    match trouble {
+        Trouble::WriteFailed(why) => error!("the audit file takes no more records: {why}"),
+        Trouble::Recovered => warn!("the audit file takes records again"),
+        Trouble::Lost { count } => error!(count, "audit events were lost: the file could not be written fast enough"),
+    }
+}
+
+/// Hands every event to the audit trail, and to the log what an admin should see.
+#[derive(Clone)]
+struct Tee {
+    audit: Option<AuditHandle>,
+    refusals: RefusalHandle,
+}
+
+impl EventSink for Tee {
+    fn record(&mut self, event: Event) {
+        self.refusals.see(&event);
+        if let Some(audit) = &mut self.audit {
+            audit.record(event);
+        }
+    }
+}
+
+/// The time that records outside the engine have.
+#[derive(Clone, Copy)]
+struct Clock(std::time::Instant);
+
+impl Clock {
+    fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    fn now(self) -> Now {
+        let unix_millis = u64::try_from(unix_time().as_millis()).unwrap_or(u64::MAX);
+        Now { instant: crate::relay::Instant::default().after(self.0.elapsed()), unix_millis }
+    }
+}
+
+/// The wall clock; one before 1970 reads as 1970.
+fn unix_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// The signals that end the relay.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The name of the next one that is to end it.
+    async fn next(&mut self) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.hang_up.recv() => {
+                    warn!("SIGHUP: the configuration is read at the start only; restart for a new one");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What runs without a configuration: a relay that this machine alone can reach, to try it out.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+
+use zeroize::Zeroizing;
+
+use super::{Failure, Plan};
+use crate::config::{Config, Keys};
+use crate::engine::SystemEntropy;
+use crate::policy::auth::secret::{Secret, SecretId, Secrets};
+use crate::policy::auth::static_users::StaticUsers;
+use crate::relay::seam::Entropy;
+
+/// The port that everybody knows (RFC 8656 §6).
+const PORT: u16 = 3478;
+
+/// A relay on the loopback addresses, with a secret that nobody knows and an audit file in a directory of its own.
+///
+/// # Errors
+/// There are no random numbers, or no place for the audit file.
+pub fn try_out() -> Result<Plan, Failure> {
+    let mut entropy = SystemEntropy::new().ok_or(Failure::Entropy)?;
+    let loopback = loopback_addresses();
+    let listeners = loopback.iter().map(|ip| SocketAddr::new(*ip, PORT)).collect();
+    let config = Config::for_loopback(listeners, &loopback);
+    let keys = Keys { secrets: fresh_secrets(&mut entropy), users: StaticUsers::none() };
+    let audit = private_directory(&mut entropy).map_err(Failure::Directory)?.join("audit.jsonl");
+    Ok(Plan { config, keys, audit: Some(audit), findings: Vec::new() })
+}
+
+/// `127.0.0.1`, and `::1` where the host has IPv6.
+fn loopback_addresses() -> Vec<IpAddr> {
+    let v6 = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok().then_some(IpAddr::V6(Ipv6Addr::LOCALHOST));
+    [IpAddr::V4(Ipv4Addr::LOCALHOST)].into_iter().chain(v6).collect()
+}
+
+/// One secret of 256 random bits.
+fn fresh_secrets(entropy: &mut SystemEntropy) -> Secrets {
+    let secret = loop {
+        let mut bytes = Zeroizing::new(vec![0; 32]);
+        entropy.fill(&mut bytes);
+        // Of random bytes, one draw in more than 10^60 is refused as too monotonous.
+        if let Some(secret) = SecretId::new("try-out").and_then(|id| Secret::new(id, bytes).ok()) {
+            break secret;
+        }
+    };
+    // One secret is neither too many nor the same as another.
+    Secrets::new(vec![secret]).unwrap_or_else(|bad| unreachable!("{bad}"))
+}
+
+/// A new directory that only we can look into.
+fn private_directory(entropy: &mut SystemEntropy) -> io::Result<PathBuf> {
+    let mut name = [0; 8];
+    entropy.fill(&mut name);
+    let directory = std::env::temp_dir().join(format!("turnkeep-{:016x}", u64::from_be_bytes(name)));
+    DirBuilder::new().mode(0o700).create(&directory)?;
+    Ok(directory)
+}

@@ -1,0 +1,266 @@
+//! What goes wrong for an admin, with the real program: each gives the client the right answer and the admin one clear
+//! line.
+
+#[path = "sans_io/mod.rs"]
+mod sans_io;
+mod support;
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sans_io::{Attribute, code};
+use support::credential::{Credential, SECRET};
+use support::program::{Finished, Program, wait_for};
+use support::server::free_port;
+use tempfile::TempDir;
+use turnkeep::relay::ClientAddr;
+use turnkeep::wire::attribute::{RequestedTransport, XorPeerAddress};
+use turnkeep::wire::header::Method;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A laboratory's relay on 127.0.0.1, in a directory of its own.
+struct Relay {
+    directory: TempDir,
+    port: u16,
+    text: String,
+}
+
+impl Relay {
+    /// One port to relay from, one allocation a user, and a rule against 10.0.0.0/8.
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let port = free_port();
+        let relayed = port + 1;
+        let text = format!(
+            "realm = '{realm}'\nlab = true\nworkers = 1\n\
+             [[listener]]\naddress = '127.0.0.1:{port}'\n\
+             [relay]\nports = '{relayed}-{relayed}'\naddress = [{{ bind = '127.0.0.1' }}]\n\
+             [[credentials.secret]]\nid = 'k1'\nfile = 'k1'\n\
+             [[peers.allow]]\nid = 'loopback'\ncidr = '127.0.0.0/8'\n\
+             [[peers.deny]]\nid = 'no-tens'\ncidr = '10.0.0.0/8'\n\
+             [limits]\nallocations_per_user = 1\n\
+             [audit]\npath = 'audit.jsonl'\n",
+            realm = sans_io::REALM
+        );
+        let relay = Self { directory, port, text };
+        relay.write("k1", SECRET, 0o400);
+        relay
+    }
+
+    /// The same with `from` in its configuration replaced.
+    fn replaced(mut self, from: &str, to: &str) -> Self {
+        assert!(self.text.contains(from), "{from} is not in\n{}", self.text);
+        self.text = self.text.replacen(from, to, 1);
+        self
+    }
+
+    fn write(&self, name: &str, content: &str, mode: u32) {
+        let path = self.path(name);
+        fs::write(&path, content).expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.path().join(name).to_str().expect("UTF-8").to_owned()
+    }
+
+    /// Runs the program on it.
+    fn serve(&self) -> Program {
+        self.write("turnkeep.toml", &self.text, 0o644);
+        turnkeep(&["serve", "--config", &self.path("turnkeep.toml")], self.directory.path())
+    }
+
+    /// Runs the program on it, which must fail with one line that holds `sentence`.
+    #[track_caller]
+    fn fails(&self, sentence: &str) {
+        let Finished { status, output } = self.serve().finish(PATIENCE);
+        assert_eq!(status.code(), Some(1), "{output}");
+        let lines: Vec<&str> = output.lines().filter(|line| line.contains("error")).collect();
+        assert!(
+            matches!(lines.as_slice(), [line] if line.contains(sentence)),
+            "{sentence}\nis not the line of\n{output}"
+        );
+    }
+}
+
+fn turnkeep(arguments: &[&str], directory: &Path) -> Program {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_turnkeep"));
+    command.args(arguments).env_remove("TURNKEEP_LOG").env("TMPDIR", directory);
+    Program::start(command, directory)
+}
+
+/// A client with a socket of its own.
+struct Client {
+    socket: UdpSocket,
+    voice: sans_io::Client,
+}
+
+impl Client {
+    fn new(relay: &Relay, credential: &Credential) -> Self {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback address");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a positive time");
+        socket.connect((Ipv4Addr::LOCALHOST, relay.port)).expect("a loopback address");
+        let address = socket.local_addr().expect("it is bound");
+        let mut voice = sans_io::Client::new(&credential.username, &address.to_string());
+        voice.path.client = ClientAddr(address);
+        voice.password.clone_from(&credential.password);
+        Self { socket, voice }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.voice.path.client.0
+    }
+
+    /// The error code of the answer to a request, or 0.
+    fn ask(&mut self, method: Method, attributes: &[&dyn Attribute]) -> u16 {
+        if self.voice.nonce.is_empty() {
+            let request = self.voice.bare(method, attributes);
+            let challenge = self.exchange(&request);
+            self.voice.learn(&challenge);
+        }
+        let request = self.voice.signed(method, attributes);
+        code(&self.exchange(&request))
+    }
+
+    fn allocate(&mut self) -> u16 {
+        self.ask(Method::ALLOCATE, &[&RequestedTransport(17)])
+    }
+
+    fn exchange(&self, request: &[u8]) -> Vec<u8> {
+        let mut answer = vec![0; 1500];
+        self.socket.send(request).expect("sent");
+        let len = self.socket.recv(&mut answer).expect("an answer in time");
+        answer.truncate(len);
+        answer
+    }
+}
+
+/// The one line of the program's that names `client`, once it is there.
+#[track_caller]
+fn line_about(program: &Program, client: SocketAddr) -> String {
+    let client = format!("client={client} ");
+    wait_for(PATIENCE, || program.output().contains(&client).then_some(()));
+    let output = program.output();
+    let lines: Vec<&str> = output.lines().filter(|line| line.contains(&client)).collect();
+    let [line] = lines.as_slice() else { panic!("{} lines about {client}in\n{output}", lines.len()) };
+    assert!(line.contains(" WARN "), "{line}");
+    (*line).to_owned()
+}
+
+/// A credential for `user` with any number in front, signed with the shared secret.
+fn with_expiry(expiry: u64, user: &str) -> Credential {
+    Credential::signed(&format!("{expiry}:{user}"))
+}
+
+fn now_unix() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock past 1970").as_secs()
+}
+
+#[test]
+fn a_refused_client_gets_the_code_and_the_admin_the_reason() {
+    let relay = Relay::new();
+    let mut program = relay.serve();
+    wait_for(PATIENCE, || program.output().contains(" ready ").then_some(())).expect("it starts");
+
+    for (credential, reason) in [
+        (Credential::forged("mallory"), "wrong_password"),
+        (with_expiry(now_unix() - 3600, "late"), "expired"),
+        (with_expiry((now_unix() + 3600) * 1000, "millis"), "expiry_in_milliseconds"),
+        (with_expiry(now_unix() + 365 * 86_400, "forever"), "expiry_too_far"),
+    ] {
+        let mut client = Client::new(&relay, &credential);
+        assert_eq!(client.allocate(), 401, "{reason}");
+        let line = line_about(&program, client.address());
+        assert!(line.contains(&format!("reason=\"{reason}\"")) && line.contains("refused with 401"), "{line}");
+        assert!(!line.contains(&credential.password), "{line}");
+    }
+
+    let mut alice = Client::new(&relay, &Credential::of("alice"));
+    assert_eq!(alice.allocate(), 0);
+    let mut again = Client::new(&relay, &Credential::of("alice"));
+    assert_eq!(again.allocate(), 486);
+    let line = line_about(&program, again.address());
+    assert!(line.contains("refused with 486") && line.contains("rule=\"limit.allocations_per_user\""), "{line}");
+    assert!(line.contains("user=\"alice\""), "{line}");
+
+    let mut bob = Client::new(&relay, &Credential::of("bob"));
+    assert_eq!(bob.allocate(), 508, "the only port is alice's");
+    let line = line_about(&program, bob.address());
+    assert!(line.contains("refused with 508") && line.contains("reason=\"capacity_exhausted\""), "{line}");
+
+    let denied = XorPeerAddress("10.1.2.3:5000".parse().expect("an address"));
+    assert_eq!(alice.ask(Method::CREATE_PERMISSION, &[&denied]), 403);
+    let line = line_about(&program, alice.address());
+    assert!(line.contains("refused with 403") && line.contains("rule=\"no-tens\""), "{line}");
+
+    assert_eq!(program.stop().and_then(|status| status.code()), Some(0), "{}", program.output());
+    let audit = fs::read_to_string(relay.path("audit.jsonl")).expect("an audit file");
+    for event in
+        ["auth.fail", "allocation.open", "allocation.deny", "permission.deny", "allocation.close", "audit.stop"]
+    {
+        assert!(audit.contains(&format!("\"event\":\"{event}\"")), "{event} is not in\n{audit}");
+    }
+    assert!(!program.output().contains(SECRET) && !audit.contains(SECRET));
+}
+
+#[test]
+fn a_mistyped_key_is_named_with_its_line() {
+    let relay = Relay::new().replaced("allocations_per_user", "allocation_per_user");
+    relay.fails(
+        "turnkeep.toml:19: error: unknown key \"allocation_per_user\" in [limits]; did you mean \
+         \"allocations_per_user\"?",
+    );
+}
+
+#[test]
+fn an_audit_file_that_cannot_be_written_is_named() {
+    Relay::new()
+        .replaced("audit.jsonl", "/dev/full")
+        .fails("The audit file /dev/full cannot be written: its file system is full; make room on it");
+    Relay::new().replaced("audit.jsonl", "none/audit.jsonl").fails("none is not there; make it: mkdir -p ");
+    let relay = Relay::new().replaced("audit.jsonl", "k1");
+    relay.fails("cannot be written: it ends in something that is no audit record");
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let relay = Relay::new();
+    let taken = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let address = taken.local_addr().expect("it is bound");
+    let listener = format!("127.0.0.1:{}", relay.port);
+    let relay = relay.replaced(&listener, &address.to_string());
+    relay.fails(&format!("turnkeep: error: cannot listen on {address}: the address is in use"));
+}
+
+#[test]
+fn a_secret_that_others_can_read_is_refused() {
+    let relay = Relay::new();
+    relay.write("k1", SECRET, 0o644);
+    let path = relay.path("k1");
+    relay.fails(&format!(
+        "error: credentials.secret.file: {path} is open to everybody (mode 0644); close it: chmod 0400 {path}"
+    ));
+}
+
+#[test]
+fn an_address_of_another_host_is_refused() {
+    Relay::new()
+        .replaced("bind = '127.0.0.1'", "bind = '8.8.8.8'")
+        .fails("error: relay.address.bind: 8.8.8.8 is not an address of this host; did you mean advertise?");
+}
+
+#[test]
+fn filters_that_are_none_are_named() {
+    let relay = Relay::new();
+    relay.write("turnkeep.toml", &relay.text, 0o644);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_turnkeep"));
+    command.args(["serve", "--config", &relay.path("turnkeep.toml")]).env("TURNKEEP_LOG", "turnkeep=loud");
+    let Finished { status, output } = Program::start(command, relay.directory.path()).finish(PATIENCE);
+    assert_eq!(status.code(), Some(1));
+    assert!(output.starts_with("turnkeep: error: TURNKEEP_LOG is not understood") && output.lines().count() == 1);
+}
