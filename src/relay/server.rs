@@ -149,7 +149,8 @@ impl<P: Policy, E: Entropy> Server<P, E> {
         allocate::on_relay_failed(self, now, relay, failure);
     }
 
-    /// The next side effect to carry out, in order. To be called until there is none, after every other call.
+    /// The next side effect to carry out, in order. To be called until there is none, after a batch of other calls at
+    /// the latest.
     pub fn next_command(&mut self) -> Option<Command> {
         self.commands.pop_front()
     }
