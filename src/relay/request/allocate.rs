@@ -34,13 +34,14 @@ pub(super) fn handle<P: Policy, E: Entropy>(
         server.close_if_expired(request.now, id);
     }
     if let Some((_, standing)) = server.table.by_path(&request.path) {
-        let own = *standing.username == *sender.username;
-        if own && standing.transaction_id == request.message.transaction_id() {
+        let transaction_id = request.message.transaction_id();
+        if *standing.username == *sender.username && standing.transaction_id == transaction_id {
             return repeat(standing, answer);
         }
-        // Whoever it is, the allocation stays; somebody else there means that a NAT gave the address away (§7.4).
-        standing.suspended = !own;
-        let denial = (!own).then_some(Denial::WrongUser);
+        // Whoever it is, the allocation stays; somebody else there means that a NAT gave the address away (§7.4). Its
+        // owner under a new credential is nobody else.
+        standing.suspended = standing.who.user != sender.who.user;
+        let denial = standing.suspended.then_some(Denial::WrongUser);
         let refused = Refused { error: ErrorCode::ALLOCATION_MISMATCH, denial };
         return server.refuse(request, &sender.who, answer, refused);
     }
