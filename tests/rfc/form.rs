@@ -32,9 +32,11 @@ fn every_test_names_its_items() {
             let text = fs::read_to_string(&file).unwrap();
             let lines: Vec<&str> = text.lines().collect();
             for (at, _) in lines.iter().enumerate().filter(|(_, line)| line.trim() == "#[test]") {
-                let above = lines[..at].iter().rev().take_while(|line| line.starts_with("/// ")).last();
-                let comment = above.map_or("", |line| &line[4..]);
-                assert!(is_regular(comment), "{}:{}: {comment:?}", file.display(), at + 1);
+                let above = lines[..at].iter().rev().take_while(|line| line.starts_with("/// "));
+                let mut comment: Vec<_> = above.map(|line| &line[4..]).collect();
+                comment.reverse();
+                let comment = comment.join(" ");
+                assert!(is_regular(&comment), "{}:{}: {comment:?}", file.display(), at + 1);
             }
         }
     }

@@ -5,6 +5,8 @@
 #[path = "../sans_io/mod.rs"]
 mod sans_io;
 
+mod error_codes;
+mod extensions;
 mod form;
 mod rfc8489_attributes;
 mod rfc8489_binding;
@@ -13,7 +15,10 @@ mod rfc8489_integrity;
 mod rfc8489_long_term;
 mod rfc8489_nonce;
 mod rfc8656_allocate;
+mod rfc8656_channels;
 mod rfc8656_general;
 mod rfc8656_permissions;
 mod rfc8656_refresh;
 mod rfc8656_relaying;
+mod rfc8656_security;
+mod timing;

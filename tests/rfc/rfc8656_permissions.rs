@@ -245,7 +245,7 @@ fn permissions_are_limited() {
     world.advance_secs(201);
     assert!(!hears(&mut world, relayed, "203.0.0.1:9"), "the refused request did not refresh it");
     assert!(hears(&mut world, relayed, "203.0.0.2:9"));
-    assert_eq!(create(&mut world, &mut alice, &[last.clone()]), 0);
+    assert_eq!(create(&mut world, &mut alice, std::slice::from_ref(last)), 0);
 }
 
 /// A-063, RFC 8656 §10.2: more peers than a request may name: refused as a whole (D-27), or, where a message has more

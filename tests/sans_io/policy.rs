@@ -83,8 +83,8 @@ impl Policy for TestPolicy {
     }
 
     fn admit(&self, _: Now, _: &Identity, path: &Path) -> Result<Lease, AdmitRefusal> {
-        if matches!(path.client.ip(), IpAddr::V6(v6) if v6.segments()[0] == 0x2002) {
-            return Err(AdmitRefusal::Forbidden(refusal("special.6to4")));
+        if is_tunnel(path.client.ip()) {
+            return Err(AdmitRefusal::Forbidden(refusal("test.tunnel")));
         }
         if self.held.fetch_add(1, Ordering::Relaxed) >= self.quota {
             self.held.fetch_sub(1, Ordering::Relaxed);
@@ -97,10 +97,16 @@ impl Policy for TestPolicy {
         match peer.ip() {
             IpAddr::V4(v4) if v4.octets()[..2] == [10, 66] => Err(refusal("test.denied")),
             IpAddr::V6(v6) if v6.segments()[..3] == [0x2001, 0xdb8, 0x66] => Err(refusal("test.denied")),
+            ip if is_tunnel(ip) => Err(refusal("test.tunnel")),
             IpAddr::V4(v4) if v4.octets()[..2] == [10, 67] => Ok(PeerPorts::Only(50_000..=u16::MAX)),
             _ => Ok(PeerPorts::Any),
         }
     }
+}
+
+/// 6to4 and Teredo.
+fn is_tunnel(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(v6) if v6.segments()[0] == 0x2002 || v6.segments()[..2] == [0x2001, 0])
 }
 
 fn refusal(rule: &'static str) -> Refusal {
