@@ -8,7 +8,6 @@ mod support;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -71,8 +70,31 @@ impl Relay {
 
     /// Runs the program on it.
     fn serve(&self) -> Program {
+        self.serve_with("")
+    }
+
+    /// The same with these filters of the log.
+    fn serve_with(&self, filters: &str) -> Program {
         self.write("turnkeep.toml", &self.text, 0o644);
-        turnkeep(&["serve", "--config", &self.path("turnkeep.toml")], self.directory.path())
+        let mut command = Command::new(env!("CARGO_BIN_EXE_turnkeep"));
+        command.args(["serve", "--config", &self.path("turnkeep.toml")]).env("TURNKEEP_LOG", filters);
+        Program::start(command, self.directory.path())
+    }
+
+    /// Runs the program on it and waits until it is up.
+    fn serve_until_ready(&self, filters: &str) -> Program {
+        let program = self.serve_with(filters);
+        let ready = wait_for(PATIENCE, || program.output().contains("ready").then_some(()));
+        assert!(ready.is_some(), "{}", program.output());
+        program
+    }
+
+    /// Whether a Binding request is answered.
+    fn is_up(&self) -> bool {
+        let mut client = Client::new(self, &Credential::of("nobody"));
+        client.socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a positive time");
+        let request = client.voice.bare(Method::BINDING, &[]);
+        client.socket.send(&request).and_then(|_| client.socket.recv(&mut [0; 1500])).is_ok()
     }
 
     /// Runs the program on it, which must fail with one line that holds `sentence`.
@@ -86,12 +108,6 @@ impl Relay {
             "{sentence}\nis not the line of\n{output}"
         );
     }
-}
-
-fn turnkeep(arguments: &[&str], directory: &Path) -> Program {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_turnkeep"));
-    command.args(arguments).env_remove("TURNKEEP_LOG").env("TMPDIR", directory);
-    Program::start(command, directory)
 }
 
 /// A client with a socket of its own.
@@ -164,8 +180,7 @@ fn now_unix() -> u64 {
 #[test]
 fn a_refused_client_gets_the_code_and_the_admin_the_reason() {
     let relay = Relay::new();
-    let mut program = relay.serve();
-    wait_for(PATIENCE, || program.output().contains(" ready ").then_some(())).expect("it starts");
+    let mut program = relay.serve_until_ready("");
 
     for (credential, reason) in [
         (Credential::forged("mallory"), "wrong_password"),
@@ -205,7 +220,72 @@ fn a_refused_client_gets_the_code_and_the_admin_the_reason() {
     {
         assert!(audit.contains(&format!("\"event\":\"{event}\"")), "{event} is not in\n{audit}");
     }
-    assert!(!program.output().contains(SECRET) && !audit.contains(SECRET));
+}
+
+#[test]
+fn a_147_no_secret_is_told_at_any_level() {
+    let relay = Relay::new();
+    let program = relay.serve_until_ready("trace");
+    let credentials = [Credential::of("alice"), Credential::forged("mallory"), with_expiry(1, "late")];
+    for credential in &credentials {
+        Client::new(&relay, credential).allocate();
+    }
+    wait_for(PATIENCE, || program.output().contains("reason=\"expired\"").then_some(())).expect("the last refusal");
+    let mut program = program;
+    program.stop();
+    let told = program.output() + &fs::read_to_string(relay.path("audit.jsonl")).expect("an audit file");
+    assert!(told.contains("allocation opened"), "nothing was told at that level:\n{told}");
+    assert!(!told.contains(SECRET));
+    for credential in credentials {
+        assert!(!told.contains(&credential.password), "{} is in\n{told}", credential.password);
+    }
+}
+
+#[test]
+fn the_log_is_json_where_a_program_reads_it() {
+    let relay = Relay::new().replaced("[audit]", "[log]\nformat = 'json'\n[audit]");
+    let mut program = relay.serve_until_ready("");
+    let mut mallory = Client::new(&relay, &Credential::forged("mallory"));
+    assert_eq!(mallory.allocate(), 401);
+    wait_for(PATIENCE, || program.output().contains("wrong_password").then_some(())).expect("a line about it");
+    program.stop();
+    let lines: Vec<serde_json::Value> =
+        program.output().lines().map(|line| serde_json::from_str(line).expect("a JSON object")).collect();
+    let refusal = lines.iter().find(|line| line["reason"] == "wrong_password").expect("the refusal");
+    assert_eq!(refusal["client"], mallory.address().to_string());
+    assert_eq!(refusal["level"], "WARN");
+
+    // What ends the start is read by the same program.
+    let taken = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    let listener = format!("127.0.0.1:{}", relay.port);
+    let Finished { status, output } = relay.replaced(&listener, &address).serve().finish(PATIENCE);
+    assert_eq!(status.code(), Some(1));
+    let last = output.lines().last().expect("a line");
+    let last: serde_json::Value = serde_json::from_str(last).expect("a JSON object");
+    assert!(last["level"] == "ERROR" && last["message"].as_str().is_some_and(|text| text.contains(&address)), "{last}");
+}
+
+#[test]
+fn a_level_keeps_the_rest_quiet() {
+    let relay = Relay::new().replaced("[audit]", "[log]\nlevel = 'error'\n[audit]");
+    let mut program = relay.serve();
+    wait_for(PATIENCE, || relay.is_up().then_some(())).expect("it answers");
+    let mut mallory = Client::new(&relay, &Credential::forged("mallory"));
+    assert_eq!(mallory.allocate(), 401);
+    assert_eq!(program.stop().and_then(|status| status.code()), Some(0));
+    assert_eq!(program.output(), "");
+}
+
+#[test]
+fn a_trail_that_is_switched_off_is_warned_of() {
+    let relay = Relay::new().replaced("path = 'audit.jsonl'", "enabled = false");
+    let mut program = relay.serve_until_ready("");
+    let mut alice = Client::new(&relay, &Credential::of("alice"));
+    assert_eq!(alice.allocate(), 0);
+    assert_eq!(program.stop().and_then(|status| status.code()), Some(0));
+    assert!(program.output().contains(" WARN audit.enabled: nothing will be recorded"), "{}", program.output());
+    assert!(!fs::exists(relay.path("audit.jsonl")).expect("a directory"));
 }
 
 #[test]
@@ -256,11 +336,7 @@ fn an_address_of_another_host_is_refused() {
 
 #[test]
 fn filters_that_are_none_are_named() {
-    let relay = Relay::new();
-    relay.write("turnkeep.toml", &relay.text, 0o644);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_turnkeep"));
-    command.args(["serve", "--config", &relay.path("turnkeep.toml")]).env("TURNKEEP_LOG", "turnkeep=loud");
-    let Finished { status, output } = Program::start(command, relay.directory.path()).finish(PATIENCE);
+    let Finished { status, output } = Relay::new().serve_with("turnkeep=loud").finish(PATIENCE);
     assert_eq!(status.code(), Some(1));
     assert!(output.starts_with("turnkeep: error: TURNKEEP_LOG is not understood") && output.lines().count() == 1);
 }

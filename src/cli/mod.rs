@@ -13,6 +13,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand};
 
+use crate::engine;
+
 /// What every command says of its exit code.
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -45,6 +47,8 @@ enum Command {
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // Every command but the smallest reads secrets. Where it is forbidden to forbid this, `serve` says so.
+    let _ = engine::forbid_dumps();
     match arguments.command {
         None => arguments.serve.run(),
         Some(Command::Serve(serve)) => serve.run(),

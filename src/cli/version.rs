@@ -20,12 +20,11 @@ fn facts() -> String {
     let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
     // Packagers set it to the commit that they build from.
     let commit = option_env!("TURNKEEP_COMMIT").unwrap_or("unknown");
+    let (version, licence) = (env!("CARGO_PKG_VERSION"), env!("CARGO_PKG_LICENSE"));
+    let (arch, os) = (std::env::consts::ARCH, std::env::consts::OS);
+    let rust = env!("CARGO_PKG_RUST_VERSION");
     format!(
-        "turnkeep {}\ncommit    {commit}\nbuilt for {}-{}, {profile}\nrust      {} or later\nlicence   {}\n",
-        env!("CARGO_PKG_VERSION"),
-        std::env::consts::ARCH,
-        std::env::consts::OS,
-        env!("CARGO_PKG_RUST_VERSION"),
-        env!("CARGO_PKG_LICENSE"),
+        "turnkeep {version}\ncommit    {commit}\nfeatures  server\nbuilt for {arch}-{os}, {profile}\n\
+         rust      {rust} or later\nlicence   {licence}\n"
     )
 }

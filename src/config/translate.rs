@@ -41,6 +41,11 @@ pub fn peer_settings(config: &Config, interfaces: &[IpAddr]) -> PeerSettings {
     }
 }
 
+/// The name of this relay in records: the configured one, or else the `host`'s.
+pub fn node_name(config: &Config, host: &str) -> String {
+    config.node.as_ref().map_or(host, |node| node.as_str()).to_owned()
+}
+
 /// What the engine is told.
 pub fn engine_config(config: &Config) -> EngineConfig {
     let relay = &config.relay;

@@ -87,9 +87,10 @@ pub fn run(plan: Plan, ready: impl FnOnce(Ready<'_>)) -> Result<(), Failure> {
 /// What is done to the process as a whole; nothing of it is worth not starting.
 fn prepare_process(plan: &Plan) {
     for finding in &plan.findings {
-        match finding.severity {
-            Severity::Note => info!("{finding}"),
-            Severity::Warning | Severity::Error => warn!("{finding}"),
+        let Finding { severity, key, sentence, .. } = finding;
+        match severity {
+            Severity::Note => info!("{key}: {sentence}"),
+            Severity::Warning | Severity::Error => warn!("{key}: {sentence}"),
         }
     }
     if let Err(error) = engine::forbid_dumps() {
@@ -137,6 +138,10 @@ impl Running {
         let tee = Tee { audit: audit.as_ref().map(AuditSink::handle), refusals: refusals.handle() };
         let engine = Engine::start(&translate::engine_config(&config), server, move |_| tee.clone());
         let engine = engine.map_err(Failure::Engine)?;
+        for address in &config.relay.addresses {
+            let (advertised, bound, ports) = (address.advertised(), address.bind, config.relay.ports);
+            info!(address = %advertised, bound_to = %bound, %ports, "relaying");
+        }
         let workers = engine.running();
         Ok(Self { engine, workers, policy, audit, refusals, clock })
     }
@@ -235,11 +240,9 @@ fn start_audit(
 ) -> Result<AuditSink, Failure> {
     let mut boot_id = [0; 16];
     entropy.fill(&mut boot_id);
-    let node = config.node.as_ref().map(|node| node.as_str().to_owned());
-    let origin = Origin {
-        node: node.or_else(|| engine::host_name().ok()).unwrap_or_else(|| "unknown".to_owned()),
-        boot_id: format!("{:032x}", u128::from_be_bytes(boot_id)),
-    };
+    let host = engine::host_name().unwrap_or_else(|_| "unknown".to_owned());
+    let origin =
+        Origin { node: translate::node_name(config, &host), boot_id: format!("{:032x}", u128::from_be_bytes(boot_id)) };
     let settings = AuditSettings { path, origin, queue: DEFAULT_QUEUE };
     AuditSink::start(&settings, clock.now(), log_trouble).map_err(Failure::Audit)
 }

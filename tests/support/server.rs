@@ -5,6 +5,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -86,13 +87,15 @@ fn coturn(program: &Path, port: u16, directory: &Path) -> Command {
 }
 
 /// A UDP port P such that P and P+1 are free on both loopback addresses, outside the ranges of [`RELAY_PORTS`] and of
-/// the system's own choice (32768 and up), so that nobody takes it between the look and the use.
+/// the system's own choice (32768 and up), so that nobody takes it between the look and the use; another one each time.
 pub(crate) fn free_port() -> u16 {
     let is_free = |port: &u16| {
         let bind = |ip, port| UdpSocket::bind(SocketAddr::new(ip, port)).is_ok();
         [V4, V6].iter().all(|&ip| bind(ip, *port) && bind(ip, *port + 1))
     };
-    let start = u16::try_from(std::process::id() % 6_000).expect("below 6000") * 2;
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let asked = std::process::id().wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed));
+    let start = u16::try_from(asked % 6_000).expect("below 6000") * 2;
     let candidates = (0..6_000).map(|step| 20_000 + (start + 2 * step) % 12_000);
     candidates.into_iter().find(is_free).expect("a free pair among six thousand")
 }
