@@ -278,6 +278,18 @@ fn a_level_keeps_the_rest_quiet() {
 }
 
 #[test]
+fn a_service_outlives_a_hang_up_and_ends_on_an_interrupt() {
+    let relay = Relay::new();
+    let mut program = relay.serve_until_ready("");
+    program.signal("HUP");
+    wait_for(PATIENCE, || program.output().contains(" WARN SIGHUP: ").then_some(())).expect("a line about it");
+    assert!(relay.is_up());
+    program.signal("INT");
+    let status = wait_for(PATIENCE, || program.ended()).expect("it ends");
+    assert_eq!(status.code(), Some(0), "{}", program.output());
+}
+
+#[test]
 fn a_trail_that_is_switched_off_is_warned_of() {
     let relay = Relay::new().replaced("path = 'audit.jsonl'", "enabled = false");
     let mut program = relay.serve_until_ready("");
@@ -315,6 +327,8 @@ fn a_port_in_use_is_named() {
     let listener = format!("127.0.0.1:{}", relay.port);
     let relay = relay.replaced(&listener, &address.to_string());
     relay.fails(&format!("turnkeep: error: cannot listen on {address}: the address is in use"));
+    let audit = fs::read_to_string(relay.path("audit.jsonl")).expect("an audit file");
+    assert!(audit.lines().last().is_some_and(|line| line.contains("\"event\":\"audit.stop\"")), "{audit}");
 }
 
 #[test]

@@ -51,7 +51,10 @@ fn what_it_prints_works() {
     assert_private(Path::new(below(&output, "addresses, which a real relay must never do")));
     assert_port_in_use(try_out(directory.path()), directory.path());
 
-    assert_eq!(program.stop().and_then(|status| status.code()), Some(0), "{}", program.output());
+    // It goes with its terminal.
+    program.signal("HUP");
+    let status = wait_for(PATIENCE, || program.ended()).expect("it ends");
+    assert_eq!(status.code(), Some(0), "{}", program.output());
 }
 
 /// Runs the command for coturn's client as it is printed.

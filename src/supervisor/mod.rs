@@ -38,6 +38,8 @@ pub struct Plan {
     pub audit: Option<PathBuf>,
     /// What the check says beside errors.
     pub findings: Vec<Finding>,
+    /// It ends with the terminal that it was started from.
+    pub is_attended: bool,
 }
 
 impl Plan {
@@ -53,7 +55,7 @@ impl Plan {
         }
         let keys = loaded.keys().map_err(|findings| Report::of(file, findings))?;
         let audit = loaded.config.audit.enabled.then(|| loaded.resolve(&loaded.config.audit.path));
-        Ok(Self { audit, keys, findings: report.findings().to_vec(), config: loaded.config })
+        Ok(Self { audit, keys, findings: report.findings().to_vec(), config: loaded.config, is_attended: false })
     }
 }
 
@@ -78,8 +80,9 @@ pub fn run(plan: Plan, ready: impl FnOnce(Ready<'_>)) -> Result<(), Failure> {
     telemetry::start(&plan.config.log).map_err(Failure::Telemetry)?;
     prepare_process(&plan);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+    let is_attended = plan.is_attended;
     let running = Running::start(plan)?;
-    let watched = runtime.block_on(running.watch(ready));
+    let watched = runtime.block_on(running.watch(is_attended, ready));
     let ended = running.stop();
     watched.and(ended)
 }
@@ -137,7 +140,14 @@ impl Running {
         let server = move |_| Server::new(settings.clone(), for_server.clone(), entropy.clone());
         let tee = Tee { audit: audit.as_ref().map(AuditSink::handle), refusals: refusals.handle() };
         let engine = Engine::start(&translate::engine_config(&config), server, move |_| tee.clone());
-        let engine = engine.map_err(Failure::Engine)?;
+        let engine = match engine {
+            Ok(engine) => engine,
+            Err(error) => {
+                // The trail says that this run ended; that it could not even do so is the smaller trouble.
+                let _ = audit.map(|audit| audit.stop(clock.now()));
+                return Err(Failure::Engine(error));
+            }
+        };
         for address in &config.relay.addresses {
             let (advertised, bound, ports) = (address.advertised(), address.bind, config.relay.ports);
             info!(address = %advertised, bound_to = %bound, %ports, "relaying");
@@ -147,14 +157,14 @@ impl Running {
     }
 
     /// Reports that all is up, and waits until a signal ends it or it ends by itself.
-    async fn watch(&self, ready: impl FnOnce(Ready<'_>)) -> Result<(), Failure> {
+    async fn watch(&self, is_attended: bool, ready: impl FnOnce(Ready<'_>)) -> Result<(), Failure> {
         let mut signals = Signals::listen().map_err(Failure::Runtime)?;
         self.report();
         ready(Ready { listening: self.engine.listening(), authenticator: &self.policy.authenticator });
         let mut ticks = tokio::time::interval(WATCH_EVERY);
         loop {
             tokio::select! {
-                name = signals.next() => {
+                name = signals.next(is_attended) => {
                     info!("{name}: stopping");
                     return Ok(());
                 }
@@ -308,12 +318,15 @@ impl Signals {
     }
 
     /// The name of the next one that is to end it.
-    async fn next(&mut self) -> &'static str {
+    async fn next(&mut self, is_attended: bool) -> &'static str {
         loop {
             tokio::select! {
                 _ = self.interrupt.recv() => return "SIGINT",
                 _ = self.terminate.recv() => return "SIGTERM",
                 _ = self.hang_up.recv() => {
+                    if is_attended {
+                        return "SIGHUP";
+                    }
                     warn!("SIGHUP: the configuration is read at the start only; restart for a new one");
                 }
             }

@@ -29,7 +29,7 @@ pub fn try_out() -> Result<Plan, Failure> {
     let config = Config::for_loopback(listeners, &loopback);
     let keys = Keys { secrets: fresh_secrets(&mut entropy), users: StaticUsers::none() };
     let audit = private_directory(&mut entropy).map_err(Failure::Directory)?.join("audit.jsonl");
-    Ok(Plan { config, keys, audit: Some(audit), findings: Vec::new() })
+    Ok(Plan { config, keys, audit: Some(audit), findings: Vec::new(), is_attended: true })
 }
 
 /// `127.0.0.1`, and `::1` where the host has IPv6.

@@ -76,13 +76,19 @@ impl Program {
         Finished { status, output }
     }
 
+    /// Sends it a signal, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        // One that has ended meanwhile needs none.
+        let _ = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+    }
+
     /// Tells it to stop and returns its exit status, or nothing if it had to be killed.
     pub(crate) fn stop(&mut self) -> Option<ExitStatus> {
         if let Some(status) = self.ended() {
             return Some(status);
         }
-        let told = Command::new("kill").arg(self.child.id().to_string()).status();
-        let status = told.ok().and_then(|_| wait_for(Duration::from_secs(5), || self.ended()));
+        self.signal("TERM");
+        let status = wait_for(Duration::from_secs(5), || self.ended());
         if status.is_none() {
             let _ = self.child.kill();
             let _ = self.child.wait();
