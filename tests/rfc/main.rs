@@ -8,6 +8,7 @@ mod sans_io;
 mod error_codes;
 mod extensions;
 mod form;
+mod rfc5769;
 mod rfc8489_attributes;
 mod rfc8489_binding;
 mod rfc8489_header;

@@ -11,6 +11,7 @@ use turnkeep::relay::{
     RelayFailure, RelayId, RelayedAddr, Server, Settings, Verdict,
 };
 
+use super::client::Client;
 use super::judge::{self, Judge};
 use super::policy::{EPOCH, REALM, Seeded, TestPolicy};
 use super::stun::Stun;
@@ -160,6 +161,20 @@ impl World {
                 Vec::new()
             }
         }
+    }
+
+    /// After whatever was done to the server: a newcomer's allocation relays one datagram each way, and with its end
+    /// all is as it was before.
+    #[track_caller]
+    pub fn assert_alive(&mut self) {
+        let before = (self.server.allocations(), self.policy.held(), self.relays.len());
+        let mut newcomer = Client::new("carol", "203.0.113.250:65000");
+        let relayed = newcomer.allocate(self);
+        assert_eq!(newcomer.permit(self, "192.0.2.250:9"), 0);
+        assert_eq!(newcomer.send(self, "192.0.2.250:9", b"out").len(), 1);
+        assert_eq!(self.peer_says(relayed, "192.0.2.250:9".parse().unwrap(), b"back").len(), 1);
+        assert_eq!(newcomer.refresh(self, 0), 0);
+        assert_eq!((self.server.allocations(), self.policy.held(), self.relays.len()), before);
     }
 
     /// Whose allocation has this relayed address, by the word of the audit trail.
