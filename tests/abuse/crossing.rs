@@ -44,8 +44,7 @@ fn no_packet_leaves_without_one_that_caused_it() {
     world.assert_alive();
 }
 
-/// RFC 8656 §9: what one client sends to another's relayed address arrives only with the other's
-/// permission.
+/// A-033, RFC 8656 §9: what one client sends to another's relayed address arrives only with the other's permission.
 #[test]
 fn relayed_addresses_are_peers_like_others() {
     let (mut world, mut alice, mut bob) = (World::default(), Client::alice(), Client::bob());
@@ -60,7 +59,7 @@ fn relayed_addresses_are_peers_like_others() {
     world.assert_alive();
 }
 
-/// RFC 8656 §5, RFC 8656 §9: a hundred clients with the same peer and the same channel number: each hears
+/// C-172, C-214, RFC 8656 §5, RFC 8656 §9: a hundred clients with the same peer and the same channel number: each hears
 /// what was sent to its own relayed address, and only that (the world compares whole paths).
 #[test]
 fn nobody_hears_what_was_sent_to_others() {

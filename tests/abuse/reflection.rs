@@ -9,8 +9,8 @@ use super::sans_io::{Client, Raw, World, code, message, only_reply, settings};
 
 const REQUESTS: [Method; 4] = [Method::ALLOCATE, Method::REFRESH, Method::CREATE_PERMISSION, Method::CHANNEL_BIND];
 
-/// RFC 8489 §9.2.4: a 401 or 438 for an unproven source is at most 128 bytes with a realm of up to 24,
-/// with FINGERPRINT or not, and has no reason phrase; a 400 is 28 (D-38; the judge measures each).
+/// A-037, RFC 8489 §9.2.4: a 401 or 438 for an unproven source is at most 128 bytes with a realm of up to 24, with
+/// FINGERPRINT or not, and has no reason phrase; a 400 is 28 (D-38; the judge measures each).
 #[test]
 fn challenges_are_small() {
     for realm_len in [1, 11, 12, 23, 24] {

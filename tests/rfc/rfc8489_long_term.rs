@@ -268,3 +268,19 @@ fn keys_are_the_published_ones() {
     let text = Sha256::digest(b"user:realm");
     assert_eq!(userhash(b"user", b"realm")[..], text[..]);
 }
+
+/// C-088, RFC 8656 §6: once it knows the owner of an allocation, the server needs no password: it keeps the key that
+/// was derived, and policy, who has the passwords, is not asked again.
+#[test]
+fn the_derived_key_is_kept() {
+    for (mut world, mut alice) in challenged() {
+        alice.allocate(&mut world);
+        for _ in 0..3 {
+            assert_eq!(alice.refresh(&mut world, 600), 0);
+            assert_eq!(alice.permit(&mut world, "192.0.2.77:5000"), 0);
+        }
+        assert_eq!(world.policy.asked(), 1);
+        let shown = format!("{:?}", alice.key());
+        assert!(!shown.contains(&format!("{:?}", alice.key().as_bytes())) && shown.contains(".."), "{shown}");
+    }
+}

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use turnkeep::relay::event::{Denial, Event};
 use turnkeep::relay::limits::{MAX_PEERS_PER_REQUEST, MAX_PERMISSIONS};
 use turnkeep::relay::{DropReason, Family};
-use turnkeep::wire::attribute::XorPeerAddress;
+use turnkeep::wire::attribute::{Lifetime, XorPeerAddress};
 use turnkeep::wire::header::Method;
 
 use super::sans_io::stun::{number, xored};
@@ -18,7 +18,7 @@ const DENIED: &str = "10.66.0.1:5000";
 
 fn allocated() -> (World, Client, SocketAddr) {
     let (mut world, mut alice) = (World::default(), Client::alice());
-    let relayed = alice.allocate_with(&mut world, &[&turnkeep::wire::attribute::Lifetime(3600)]);
+    let relayed = alice.allocate_with(&mut world, &[&Lifetime(3600)]);
     (world, alice, relayed)
 }
 
@@ -123,7 +123,7 @@ fn data_refreshes_nothing() {
     assert_eq!(alice.send(&mut world, PEER, b"x"), []);
 }
 
-/// C-172, C-103, RFC 8656 §9: one allocation's permissions are nothing to another's, of the same user neither.
+/// C-172, RFC 8656 §9: one allocation's permissions are nothing to another's, of the same user neither.
 #[test]
 fn permissions_are_per_allocation() {
     let (mut world, mut alice, relayed) = allocated();
