@@ -41,6 +41,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("relay.ports", "[relay]", "[relay]\nports = '50000-50999'"),
     ("relay.min_port_rest", "[relay]", "[relay]\nmin_port_rest = '5s'"),
     ("relay.dscp", "[relay]", "[relay]\ndscp = 46"),
+    ("relay.channel_numbers", "[relay]", "[relay]\nchannel_numbers = 'rfc5766'"),
     ("relay.address.bind", "bind = '127.0.0.1'", "bind = '::1', advertise = '2600::5'"),
     ("relay.address.advertise", "bind = '127.0.0.1'", "bind = '127.0.0.1', advertise = '8.8.8.8'"),
     ("credentials.max_ttl", "[credentials]", "[credentials]\nmax_ttl = '2h'"),

@@ -103,6 +103,9 @@ pub struct Relay {
     pub min_port_rest: Period<0, 600>,
     /// The DSCP of relayed packets (RFC 8656 §14): "copy" carries each packet's own across, a number marks all alike.
     pub dscp: Dscp,
+    /// The channel numbers that clients may bind. RFC 8656 has 0x4000 to 0x4FFF only; "rfc5766" adds those up to 0x7FFF,
+    /// for old clients that pick theirs at random (coturn's test client does) instead of counting from the first.
+    pub channel_numbers: ChannelNumbers,
     /// The addresses: at most one for each family. Without an IPv6 one, clients that ask for IPv6 are told 440.
     #[serde(rename = "address")]
     #[schemars(length(min = 1))]
@@ -111,8 +114,25 @@ pub struct Relay {
 
 impl Default for Relay {
     fn default() -> Self {
-        Self { ports: PortRange::DYNAMIC, min_port_rest: Period::of_secs(2), dscp: Dscp::Copy, addresses: Vec::new() }
+        Self {
+            ports: PortRange::DYNAMIC,
+            min_port_rest: Period::of_secs(2),
+            dscp: Dscp::Copy,
+            channel_numbers: ChannelNumbers::default(),
+            addresses: Vec::new(),
+        }
     }
+}
+
+/// The channel numbers that clients may bind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelNumbers {
+    /// 0x4000 to 0x4FFF.
+    #[default]
+    Rfc8656,
+    /// 0x4000 to 0x7FFF.
+    Rfc5766,
 }
 
 /// An address that relayed addresses live on.

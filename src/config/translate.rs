@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::num::NonZeroUsize;
 
 use super::keys::Keys;
-use super::schema::{Config, PeerRule, UsernameOrder};
+use super::schema::{ChannelNumbers, Config, PeerRule, UsernameOrder};
 use super::value::Dscp;
 use crate::engine::{self, EngineConfig, RelayConfig, Rest};
 use crate::policy::auth::Authenticator;
@@ -13,6 +13,7 @@ use crate::policy::auth::username::{self, Grammar};
 use crate::policy::peer::canonical::Embeddings;
 use crate::policy::peer::{self, OwnHost, PeerSettings};
 use crate::relay::{Families, NonceKey, Settings};
+use crate::wire::channel_data;
 
 /// What the peer policy is made from; `interfaces` are the addresses of all interfaces of this host.
 pub fn peer_settings(config: &Config, interfaces: &[IpAddr]) -> PeerSettings {
@@ -83,6 +84,10 @@ pub fn relay_settings(config: &Config, nonce_key: NonceKey) -> Settings {
         max_lifetime: config.limits.max_lifetime.get(),
         nonce_key,
         strict_permissions: config.peers.strict_permissions,
+        channel_numbers: match config.relay.channel_numbers {
+            ChannelNumbers::Rfc8656 => channel_data::ChannelNumbers::Rfc8656,
+            ChannelNumbers::Rfc5766 => channel_data::ChannelNumbers::Rfc5766,
+        },
     }
 }
 

@@ -17,7 +17,7 @@ use super::resting::Resting;
 use super::seam::{Entropy, Policy};
 use super::timer::Wheel;
 use super::verdict::{FRONT_MAX, Front, PeerVerdict, Verdict};
-use crate::wire::channel_data::{self, ChannelData, ChannelNumber};
+use crate::wire::channel_data::{self, ChannelData, ChannelDataError, ChannelNumber, ChannelNumbers};
 use crate::wire::demux::{self, Kind};
 use crate::wire::fingerprint::Fingerprint;
 use crate::wire::header::{Class, Method, TransactionId};
@@ -40,6 +40,8 @@ pub struct Settings {
     /// What clients send on a channel is dropped, too, once the permission of its peer has expired (RFC 8656 §12.6 asks
     /// for the channel only).
     pub strict_permissions: bool,
+    /// The numbers that clients may bind.
+    pub channel_numbers: ChannelNumbers,
 }
 
 impl Settings {
@@ -115,6 +117,10 @@ impl<P: Policy, E: Entropy> Server<P, E> {
         let verdict = match demux::classify(datagram) {
             Kind::ChannelData => self.on_channel_data(now.instant, &path, datagram),
             Kind::Stun => self.on_stun(now, path, datagram, reply),
+            // RFC 5766 has channel numbers where RFC 7983 has nothing.
+            Kind::Other if self.settings.channel_numbers == ChannelNumbers::Rfc5766 => {
+                self.on_channel_data(now.instant, &path, datagram)
+            }
             Kind::Dtls | Kind::Other => Verdict::Drop(DropReason::NotTurn),
         };
         self.count(&verdict);
@@ -190,7 +196,8 @@ impl<P: Policy, E: Entropy> Server<P, E> {
         let Some((relay, allocation)) = self.table.by_path(path) else {
             return Verdict::Drop(DropReason::NoAllocation);
         };
-        let verdict = match ChannelData::parse(datagram) {
+        let verdict = match ChannelData::parse_among(self.settings.channel_numbers, datagram) {
+            Err(ChannelDataError::BadNumber) => Verdict::Drop(DropReason::NotTurn),
             Err(_) => Verdict::Drop(DropReason::TruncatedChannelData),
             Ok(_) if allocation.relayed(now).is_none() => Verdict::Drop(DropReason::RelayNotOpen),
             Ok(data) => match allocation.channels.by_number(data.number, now) {

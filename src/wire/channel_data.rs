@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-/// A channel number that can be bound: 0x4000 to 0x4FFF (RFC 8656 §12).
+/// A channel number that can be bound: 0x4000 to 0x4FFF (RFC 8656 §12), or what else [`ChannelNumbers`] says.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelNumber(u16);
 
@@ -40,6 +40,28 @@ impl fmt::Debug for ChannelNumber {
     }
 }
 
+/// Which channel numbers there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChannelNumbers {
+    /// 0x4000 to 0x4FFF, which leave room for other protocols on the port (RFC 8656 §12, RFC 7983).
+    #[default]
+    Rfc8656,
+    /// 0x4000 to 0x7FFF, which older clients may take theirs from (RFC 5766 §11). RFC 8656 §12 says that the ranges do
+    /// not go together.
+    Rfc5766,
+}
+
+impl ChannelNumbers {
+    /// The channel with this number, if it is one.
+    #[inline]
+    pub const fn find(self, number: u16) -> Option<ChannelNumber> {
+        match (self, number) {
+            (Self::Rfc5766, 0x5000..=0x7FFF) => Some(ChannelNumber(number)),
+            _ => ChannelNumber::new(number),
+        }
+    }
+}
+
 /// Bytes before the payload.
 pub const CHANNEL_HEADER_LEN: usize = 4;
 
@@ -68,10 +90,19 @@ impl ChannelData {
     /// See [`ChannelDataError`].
     #[inline]
     pub fn parse(datagram: &[u8]) -> Result<Self, ChannelDataError> {
+        Self::parse_among(ChannelNumbers::Rfc8656, datagram)
+    }
+
+    /// The same, with channel numbers of that range.
+    ///
+    /// # Errors
+    /// See [`ChannelDataError`].
+    #[inline]
+    pub fn parse_among(numbers: ChannelNumbers, datagram: &[u8]) -> Result<Self, ChannelDataError> {
         let Some((&[n0, n1, l0, l1], rest)) = datagram.split_first_chunk() else {
             return Err(ChannelDataError::TooShort);
         };
-        let Some(number) = ChannelNumber::new(u16::from_be_bytes([n0, n1])) else {
+        let Some(number) = numbers.find(u16::from_be_bytes([n0, n1])) else {
             return Err(ChannelDataError::BadNumber);
         };
         let len = usize::from(u16::from_be_bytes([l0, l1]));
@@ -87,7 +118,7 @@ impl ChannelData {
 pub enum ChannelDataError {
     /// Fewer bytes than a header has.
     TooShort,
-    /// Not 0x4000 to 0x4FFF.
+    /// Not a channel number of the range.
     BadNumber,
     /// The length says more than the datagram holds.
     Truncated,
@@ -108,6 +139,20 @@ impl std::error::Error for ChannelDataError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// RFC 5766 §11.
+    #[test]
+    fn the_older_range_is_wider_by_three_quarters() {
+        let [old, new] = [ChannelNumbers::Rfc5766, ChannelNumbers::Rfc8656];
+        for number in 0..=u16::MAX {
+            assert_eq!(old.find(number).is_some(), (0x4000..0x8000).contains(&number), "{number:#x}");
+            assert_eq!(new.find(number), ChannelNumber::new(number), "{number:#x}");
+        }
+        let datagram = [0x7F, 0xFF, 0, 1, b'x'];
+        let data = ChannelData::parse_among(old, &datagram).unwrap();
+        assert_eq!((data.number.get(), data.payload), (0x7FFF, 4..5));
+        assert_eq!(ChannelData::parse(&datagram), Err(ChannelDataError::BadNumber));
+    }
 
     const NUMBER: ChannelNumber = ChannelNumber(0x4001);
 

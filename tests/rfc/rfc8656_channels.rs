@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use turnkeep::relay::limits::{MAX_CHANNELS, MAX_PERMISSIONS};
 use turnkeep::relay::{DropReason, Family, Settings};
 use turnkeep::wire::attribute::Lifetime;
+use turnkeep::wire::channel_data::ChannelNumbers;
 use turnkeep::wire::header::Method;
 
 use super::sans_io::stun::{Stun, number, xored};
@@ -118,6 +119,22 @@ fn channel_numbers_have_a_range() {
         assert_eq!(alice.bind(&mut world, number, PEER), if valid { 0 } else { 400 }, "{number:#06x}");
         let expected = if valid { to_peer(relayed, PEER, b"x") } else { vec![] };
         assert_eq!(world.client_says(alice.path, &channel_message(number, b"x")), expected, "{number:#06x}");
+    }
+}
+
+/// C-201, RFC 5766 §11: where a relay is told to serve old clients, the numbers up to 0x7FFF are good, too, and what is not
+/// ChannelData still passes nobody.
+#[test]
+fn the_older_range_can_be_switched_on() {
+    for (number, valid) in [(0x3FFF, false), (0x4000, true), (0x5000, true), (0x7FFF, true), (0x8000, false)] {
+        let channel_numbers = ChannelNumbers::Rfc5766;
+        let (mut world, mut alice, relayed) = allocated_in(Settings { channel_numbers, ..settings() });
+        assert_eq!(alice.bind(&mut world, number, PEER), if valid { 0 } else { 400 }, "{number:#06x}");
+        let expected = if valid { to_peer(relayed, PEER, b"x") } else { vec![] };
+        assert_eq!(world.client_says(alice.path, &channel_message(number, b"x")), expected, "{number:#06x}");
+        if valid {
+            assert_eq!(hears(&mut world, relayed, PEER), Heard::Channel(number));
+        }
     }
 }
 

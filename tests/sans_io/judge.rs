@@ -121,7 +121,7 @@ impl Judge {
 
 /// A message that goes to the client because `peer` sent `payload`.
 pub fn relayed(bytes: &[u8], peer: SocketAddr, payload: &[u8]) {
-    if (0x40..=0x4F).contains(&bytes[0]) {
+    if (0x40..=0x7F).contains(&bytes[0]) {
         // RFC 8656 §12.4, §12.5: over UDP, padding is not required.
         assert_eq!(bytes[2..4], u16::try_from(payload.len()).unwrap().to_be_bytes());
         assert_eq!(&bytes[4..], payload);

@@ -10,6 +10,7 @@ use turnkeep::relay::{
     Command, Counters, DropReason, Families, Family, Instant, NonceKey, Now, Path, PeerAddr, PeerVerdict, PortParity,
     RelayFailure, RelayId, RelayedAddr, Server, Settings, Verdict,
 };
+use turnkeep::wire::channel_data::ChannelNumbers;
 
 use super::client::Client;
 use super::judge::{self, Judge};
@@ -24,6 +25,7 @@ pub fn settings() -> Settings {
         max_lifetime: MAX_LIFETIME,
         nonce_key: NonceKey::new([9; 32]),
         strict_permissions: false,
+        channel_numbers: ChannelNumbers::default(),
     }
 }
 

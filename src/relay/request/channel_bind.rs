@@ -11,7 +11,7 @@ use crate::relay::seam::{Entropy, Policy};
 use crate::relay::server::Server;
 use crate::relay::verdict::Verdict;
 use crate::wire::attribute::{ChannelNumberAttribute, ErrorCode, XorPeerAddress};
-use crate::wire::channel_data::ChannelNumber;
+use crate::wire::channel_data::{ChannelNumber, ChannelNumbers};
 
 pub(super) fn handle<P: Policy, E: Entropy>(
     server: &mut Server<P, E>,
@@ -31,7 +31,7 @@ fn bind<P: Policy, E: Entropy>(
     sender: &Authenticated<'_>,
 ) -> Result<(), Refused> {
     let id = server.own_allocation(request, sender)?;
-    let (number, peer) = read(request)?;
+    let (number, peer) = read(request, server.settings.channel_numbers)?;
     let ports = server.judge_peer(id, peer)?;
     if !ports.allow(peer.port()) {
         let rule = RuleId("peer.port".into());
@@ -52,11 +52,11 @@ fn bind<P: Policy, E: Entropy>(
     Ok(())
 }
 
-fn read(request: &Request<'_>) -> Result<(ChannelNumber, PeerAddr), Refused> {
+fn read(request: &Request<'_>, numbers: ChannelNumbers) -> Result<(ChannelNumber, PeerAddr), Refused> {
     let number = request.message.get::<ChannelNumberAttribute>();
     let number = number.map_err(|_| Refused::bad_request("Invalid CHANNEL-NUMBER"))?;
     let number = number.ok_or_else(|| Refused::bad_request("CHANNEL-NUMBER is missing"))?;
-    let number = ChannelNumber::try_from(number.0).map_err(|_| Refused::bad_request("Channel number out of range"))?;
+    let number = numbers.find(number.0).ok_or_else(|| Refused::bad_request("Channel number out of range"))?;
     let peer = request.message.get::<XorPeerAddress>();
     let peer = peer.map_err(|_| Refused::bad_request("Invalid XOR-PEER-ADDRESS"))?;
     let peer = peer.ok_or_else(|| Refused::bad_request("XOR-PEER-ADDRESS is missing"))?;
