@@ -103,8 +103,9 @@ pub struct Relay {
     pub min_port_rest: Period<0, 600>,
     /// The DSCP of relayed packets (RFC 8656 §14): "copy" carries each packet's own across, a number marks all alike.
     pub dscp: Dscp,
-    /// The channel numbers that clients may bind. RFC 8656 has 0x4000 to 0x4FFF only; "rfc5766" adds those up to 0x7FFF,
-    /// for old clients that pick theirs at random (coturn's test client does) instead of counting from the first.
+    /// The channel numbers that clients may bind. RFC 8656 has 0x4000 to 0x4FFF only; "rfc5766" adds those up to
+    /// 0x7FFF, for old clients that pick theirs at random (coturn's test client does) instead of counting from the
+    /// first.
     pub channel_numbers: ChannelNumbers,
     /// The addresses: at most one for each family. Without an IPv6 one, clients that ask for IPv6 are told 440.
     #[serde(rename = "address")]

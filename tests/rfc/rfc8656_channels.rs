@@ -122,8 +122,8 @@ fn channel_numbers_have_a_range() {
     }
 }
 
-/// C-201, RFC 5766 §11: where a relay is told to serve old clients, the numbers up to 0x7FFF are good, too, and what is not
-/// ChannelData still passes nobody.
+/// C-201, RFC 5766 §11: where a relay is told to serve old clients, the numbers up to 0x7FFF are good, too, and what is
+/// no ChannelData still passes nobody.
 #[test]
 fn the_older_range_can_be_switched_on() {
     for (number, valid) in [(0x3FFF, false), (0x4000, true), (0x5000, true), (0x7FFF, true), (0x8000, false)] {
