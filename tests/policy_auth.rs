@@ -1,5 +1,6 @@
 //! Credentials: the vectors and layouts of the field, and the catalogue of abuse.
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +16,10 @@ use turnkeep::policy::auth::username::{Expiry, Grammar, Layout, Separator, Usern
 use turnkeep::policy::limit::user::AllocationsByUser;
 use turnkeep::policy::peer::canonical::Embeddings;
 use turnkeep::policy::peer::{OwnHost, PeerPolicy, PeerSettings};
-use turnkeep::policy::{RelayPolicy, rule_sentence};
+use turnkeep::policy::{LivePolicy, RelayPolicy, rule_sentence};
 use turnkeep::relay::reason::AuthReason;
 use turnkeep::relay::seam::{AdmitRefusal, Claim, Identity, Policy};
-use turnkeep::relay::{ClientAddr, Instant, ListenerId, Now, Path, ServerAddr, Transport};
+use turnkeep::relay::{ClientAddr, Instant, ListenerId, Now, Path, PeerAddr, ServerAddr, Transport};
 use turnkeep::wire::integrity::{LongTermKey, PasswordAlgorithm};
 
 const REALM: &str = "example.org";
@@ -152,7 +153,7 @@ fn passwords_and_keys_of_the_vectors() {
 }
 
 #[test]
-fn every_layout_of_the_vectors_is_somebody() {
+fn d_39_every_layout_of_the_vectors_is_somebody() {
     let mut authenticator = north();
     authenticator.ephemeral.grammar.order = UsernameOrder::Any;
     let expected = ["u-7f3a9c", "1795285900", "1795285900:", "@alice:example.org", "u-7f3a9c", "7f3a9c"];
@@ -168,7 +169,7 @@ fn every_layout_of_the_vectors_is_somebody() {
 }
 
 #[test]
-fn each_refusal_has_its_reason() {
+fn d_05_each_refusal_has_its_reason() {
     let authenticator = north();
     let refused = |username: &str| sign_in(&authenticator, username, &signed(username), NOW).unwrap_err();
     assert_eq!(refused("u-7f3a9c:1795285900"), AuthReason::TimestampOnWrongSide);
@@ -196,7 +197,7 @@ fn what_stands_against_a_credential_is_said_only_when_its_password_is_right() {
 }
 
 #[test]
-fn a_101_expiry_is_judged_with_30_seconds_of_tolerance_and_only_where_it_counts() {
+fn a_101_d_19_expiry_is_judged_with_30_seconds_of_tolerance_and_only_where_it_counts() {
     let authenticator = north();
     let username = "1795285900:u";
     let password = signed(username);
@@ -370,8 +371,12 @@ proptest! {
 }
 
 fn relay_policy(max_allocations_per_user: u32) -> RelayPolicy {
+    relay_policy_on(max_allocations_per_user, vec![])
+}
+
+fn relay_policy_on(max_allocations_per_user: u32, addresses: Vec<IpAddr>) -> RelayPolicy {
     let own = OwnHost {
-        addresses: vec![],
+        addresses,
         listener_ports: vec![],
         relay_addresses: vec![],
         relayed_ports: 49_152..=65_535,
@@ -446,6 +451,29 @@ fn a_008_a_009_no_allocation_from_a_tunnel() {
         assert!(matches!(refused, Err(AdmitRefusal::Forbidden(_))), "{client}");
     }
     assert_eq!(policy.allocations.users(), 0);
+}
+
+/// A new policy is in force at once and as a whole: an address that the host gained is closed, an old secret is gone, and
+/// what stands still counts.
+#[test]
+fn a_014_a_107_a_policy_is_replaced_while_allocations_stand() {
+    let live = Arc::new(LivePolicy::new(relay_policy(1)));
+    let who = sign_in(&live.current().authenticator, "1795285900:u", &signed("1795285900:u"), NOW).unwrap();
+    let gained: IpAddr = "93.184.216.34".parse().unwrap();
+    let peer = PeerAddr((gained, 5000).into());
+    let lease = live.admit(at(NOW), &who, &path("198.51.100.7:40000")).unwrap();
+    assert!(live.judge_peer(&who, peer).is_ok());
+
+    let mut next = relay_policy_on(1, vec![gained]);
+    next.allocations = live.current().allocations.clone();
+    next.authenticator = authenticator(vec![lab_secret("3", "south")]);
+    live.replace(next);
+    assert_eq!(live.judge_peer(&who, peer).unwrap_err().rule.to_string(), "own.address");
+    assert!(live.admit(at(NOW), &who, &path("198.51.100.7:40001")).is_err());
+    let again = sign_in(&live.current().authenticator, "1795285900:u", &signed("1795285900:u"), NOW);
+    assert_eq!(again, Err(AuthReason::WrongPassword));
+    drop(lease);
+    assert!(live.admit(at(NOW), &who, &path("198.51.100.7:40001")).is_ok());
 }
 
 fn mint_request(owner: Owner<'_>) -> MintRequest<'_> {

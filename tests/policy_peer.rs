@@ -92,7 +92,7 @@ fn a_004_unspecified_and_loopback_of_ipv6() {
 }
 
 #[test]
-fn a_005_mapped_addresses_are_refused_by_the_rule_of_what_is_inside() {
+fn a_005_d_20_d_21_mapped_addresses_are_refused_by_the_rule_of_what_is_inside() {
     let policy = policy(|_| {});
     assert_refused(&policy, &["::ffff:127.0.0.1"], "special.loopback");
     assert_refused(&policy, &["::ffff:0.0.0.0"], "special.this_network");

@@ -11,7 +11,7 @@ pub mod limit;
 pub mod peer;
 mod relay_policy;
 
-pub use relay_policy::RelayPolicy;
+pub use relay_policy::{LivePolicy, RelayPolicy};
 
 /// What a built-in rule means, by its id: a sentence for the administrator. None for configured rules.
 pub fn rule_sentence(rule: &str) -> Option<&'static str> {

@@ -1,6 +1,6 @@
 //! The answers to the questions of the relay floor.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::auth::Authenticator;
 use super::limit::user::{AllocationsByUser, Lease};
@@ -10,7 +10,7 @@ use crate::relay::seam::{AdmitRefusal, Claim, Identity, PeerPorts, Policy, Refus
 use crate::relay::{Now, Path, PeerAddr};
 use crate::wire::integrity::LongTermKey;
 
-/// All of policy in one. It does not change: a new configuration makes a new one, which goes on with the same counts.
+/// All of policy in one. It does not change; [`LivePolicy`] puts another in its place.
 pub struct RelayPolicy {
     /// Who somebody is.
     pub authenticator: Authenticator,
@@ -43,6 +43,48 @@ impl Policy for RelayPolicy {
 
     fn judge_peer(&self, _who: &Identity, peer: PeerAddr) -> Result<PeerPorts, Refusal> {
         self.peers.judge(peer)
+    }
+}
+
+/// The policy in force, which can be replaced as a whole while the relay runs: for a new configuration, or when an address
+/// of this host comes or goes. Each question is answered by one policy from beginning to end.
+pub struct LivePolicy(RwLock<Arc<RelayPolicy>>);
+
+impl LivePolicy {
+    /// Begins with `policy`.
+    pub fn new(policy: RelayPolicy) -> Self {
+        Self(RwLock::new(Arc::new(policy)))
+    }
+
+    /// The one in force.
+    pub fn current(&self) -> Arc<RelayPolicy> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts `policy` in force. To keep the counts it must have a clone of [`RelayPolicy::allocations`].
+    pub fn replace(&self, policy: RelayPolicy) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+    }
+}
+
+impl Policy for LivePolicy {
+    type Lease = Lease;
+
+    fn authenticate(
+        &self,
+        now: Now,
+        claim: Claim<'_>,
+        proof: &mut dyn FnMut(&LongTermKey) -> bool,
+    ) -> Result<Identity, AuthReason> {
+        self.current().authenticate(now, claim, proof)
+    }
+
+    fn admit(&self, now: Now, who: &Identity, path: &Path) -> Result<Lease, AdmitRefusal> {
+        self.current().admit(now, who, path)
+    }
+
+    fn judge_peer(&self, who: &Identity, peer: PeerAddr) -> Result<PeerPorts, Refusal> {
+        self.current().judge_peer(who, peer)
     }
 }
 

@@ -156,12 +156,10 @@ pub struct Password {
 impl Password {
     fn make(hash: PasswordHash, secret: &[u8], username: &[u8]) -> Self {
         let mut text = Zeroizing::new([0; 44]);
-        // The room fits both digests (20 bytes make 28 characters, 32 make 44), so the encoder cannot fail.
         let len = match hash {
-            PasswordHash::Sha1 => STANDARD.encode_slice(sign::<Hmac<Sha1>>(secret, username), &mut *text),
-            PasswordHash::Sha256 => STANDARD.encode_slice(sign::<Hmac<Sha256>>(secret, username), &mut *text),
-        }
-        .unwrap_or_default();
+            PasswordHash::Sha1 => sign::<Hmac<Sha1>>(secret, username, &mut text),
+            PasswordHash::Sha256 => sign::<Hmac<Sha256>>(secret, username, &mut text),
+        };
         Self { text, len }
     }
 
@@ -181,10 +179,15 @@ impl Password {
     }
 }
 
-fn sign<M: Mac + KeyInit>(secret: &[u8], message: &[u8]) -> Box<[u8]> {
-    // An HMAC takes keys of every length (RFC 2104 §3): there is no error to handle, and no signature in its place.
-    let Ok(mac) = <M as KeyInit>::new_from_slice(secret) else { return Box::default() };
-    mac.chain_update(message).finalize().into_bytes().as_slice().into()
+/// Writes the tag of `message` in base64 and says how long it is.
+fn sign<M: Mac + KeyInit>(secret: &[u8], message: &[u8], text: &mut [u8; 44]) -> usize {
+    // An HMAC takes keys of every length (RFC 2104 §3): there is no error to handle, and no password in its place.
+    let Ok(mac) = <M as KeyInit>::new_from_slice(secret) else { return 0 };
+    let mut tag = mac.chain_update(message).finalize().into_bytes();
+    // Both tags fit: 20 bytes make 28 characters, 32 make 44.
+    let len = STANDARD.encode_slice(&tag, text).unwrap_or_default();
+    tag.as_mut_slice().zeroize();
+    len
 }
 
 /// The secrets that are live at a time: several, so that they can rotate.
