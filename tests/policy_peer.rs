@@ -492,11 +492,13 @@ fn an_allow_rule_opens_what_its_opening_says_and_no_rule_is_without_effect() {
 
 #[test]
 fn rules_cannot_open_a_translator_or_take_a_built_in_id() {
-    let mut translating = settings();
-    translators(&mut translating);
-    translating.allow = rules(&["2a0b:5400::7f00:1"]);
-    let error = PeerPolicy::new(&translating).unwrap_err().to_string();
-    assert!(error.contains("embedded.nat64_operator"), "{error}");
+    for (range, rule) in [("2a0b:5400::7f00:1", "embedded.nat64_operator"), ("2a0b:6000:7f00::/48", "embedded.6rd")] {
+        let mut translating = settings();
+        translators(&mut translating);
+        translating.allow = rules(&[range]);
+        let error = PeerPolicy::new(&translating).unwrap_err().to_string();
+        assert!(error.contains(rule), "{error}");
+    }
 
     for id in ["special.rfc1918", "own.address", "embedded.6to4"] {
         let mut taken = settings();

@@ -236,6 +236,7 @@ impl<'a> Fields<'a> {
             record.text("event", self.event);
             self.first.iter().for_each(|first| record.display("first_ts", Timestamp(*first)));
             self.who.and_then(|who| who.key_id.as_deref()).iter().for_each(|id| record.text("kid", id));
+            // Stands still after 104 days, when it is `MAX_NUMBER`; `seq` orders records for ever.
             record.number("mono_ns", self.at.instant.as_nanos());
             record.text("node", &origin.node);
             record.text("outcome", if self.failed { "failure" } else { "success" });

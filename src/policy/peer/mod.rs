@@ -14,7 +14,7 @@ use canonical::{Embeddings, Form};
 use prefix_table::PrefixTable;
 use rule::Effect;
 pub use rule::{BadRange, BadRules, MAX_RULES, PeerRule, Range};
-use special_use::{Opening, SPECIAL_USE, SpecialUse};
+use special_use::{SPECIAL_USE, SpecialUse};
 
 use crate::relay::port_set::PortSet;
 use crate::relay::reason::RuleId;
@@ -63,7 +63,7 @@ pub struct OwnHost {
 /// 2. IPv4 embedded in IPv6: refused, by the rule that refuses the address inside if there is one;
 /// 3. the longest range decides, among special uses and configured rules: a deny rule wins a tie against an allow rule,
 ///    a configured rule wins a tie against a special use. So `allow 0.0.0.0/0` opens nothing that is special, and
-///    `allow 10.0.0.0/8` opens all of it; what [`Opening::Never`] marks stays closed;
+///    `allow 10.0.0.0/8` opens all of it; what [`special_use::Opening::Never`] marks stays closed;
 /// 4. an address that no range holds may be reached.
 #[derive(Debug)]
 pub struct PeerPolicy {
@@ -73,7 +73,6 @@ pub struct PeerPolicy {
     own: HashSet<IpAddr>,
     relay: HashSet<IpAddr>,
     backends: HashSet<IpAddr>,
-    lab: bool,
     min_port: u16,
     ports: PortsByHost,
 }
@@ -114,7 +113,6 @@ impl PeerPolicy {
             own: canonical(&settings.own.addresses),
             relay: canonical(&settings.own.relay_addresses),
             backends: canonical(&settings.backends),
-            lab: settings.lab,
             min_port: settings.min_port,
             ports: PortsByHost::new(settings),
         })
@@ -165,31 +163,23 @@ impl PeerPolicy {
         Ok(&self.ports.other)
     }
 
+    /// An allow rule inside a range that it must not open was refused when the policy was made ([`rule::check_allow`]).
     fn judge_by_range(&self, ip: IpAddr) -> Result<(), Refusal> {
         let special = self.special.lookup(ip);
         let Some(rule) = self.rules.lookup(ip) else {
             return special.map_or(Ok(()), |special| refuse(special.value.rule));
         };
         match (special, rule.value.effect) {
-            (Some(special), Effect::Allow) if !self.opens(special.value) => refuse(special.value.rule),
             (Some(special), _) if special.net.prefix_len() > rule.net.prefix_len() => refuse(special.value.rule),
             (_, Effect::Allow) => Ok(()),
             (_, Effect::Deny) => Err(Refusal { rule: rule.value.id.clone() }),
         }
     }
 
-    fn opens(&self, special: &SpecialUse) -> bool {
-        match special.opening {
-            Opening::Rule => true,
-            Opening::Lab => self.lab,
-            Opening::Never => false,
-        }
-    }
-
     /// A laboratory may put its peers on the relay's own loopback interface. All of 127.0.0.0/8 is this host, so none
     /// of it is "another host", whatever the list of own addresses says.
     fn lab_loopback(&self, ip: IpAddr) -> bool {
-        self.lab && ip.is_loopback() && self.judge_by_range(ip).is_ok()
+        ip.is_loopback() && self.judge_by_range(ip).is_ok()
     }
 
     fn port_refusal(&self, ip: IpAddr, port: u16) -> Refusal {
