@@ -453,8 +453,8 @@ fn a_008_a_009_no_allocation_from_a_tunnel() {
     assert_eq!(policy.allocations.users(), 0);
 }
 
-/// A new policy is in force at once and as a whole: an address that the host gained is closed, an old secret is gone, and
-/// what stands still counts.
+/// A new policy is in force at once and as a whole: an address that the host gained is closed, an old secret is gone,
+/// and what stands still counts.
 #[test]
 fn a_014_a_107_a_policy_is_replaced_while_allocations_stand() {
     let live = Arc::new(LivePolicy::new(relay_policy(1)));

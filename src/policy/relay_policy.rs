@@ -46,8 +46,8 @@ impl Policy for RelayPolicy {
     }
 }
 
-/// The policy in force, which can be replaced as a whole while the relay runs: for a new configuration, or when an address
-/// of this host comes or goes. Each question is answered by one policy from beginning to end.
+/// The policy in force, which can be replaced as a whole while the relay runs: for a new configuration, or when an
+/// address of this host comes or goes. Each question is answered by one policy from beginning to end.
 pub struct LivePolicy(RwLock<Arc<RelayPolicy>>);
 
 impl LivePolicy {

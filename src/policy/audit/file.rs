@@ -114,8 +114,8 @@ fn judge_end(end: &[u8]) -> Option<Found> {
     Some(Found { next_seq: seq_of(last_record)?.checked_add(1)?, torn_bytes })
 }
 
-/// The number of a record. Inside of a text each quotation mark has a backslash before it, so this key can only be found
-/// where it is one.
+/// The number of a record. Inside of a text each quotation mark has a backslash before it, so this key can only be
+/// found where it is one.
 fn seq_of(record: &[u8]) -> Option<u64> {
     const KEY: &[u8] = br#","seq":"#;
     let ours = BEGINNINGS.iter().any(|beginning| record.starts_with(beginning)) && record.ends_with(br#","v":1}"#);

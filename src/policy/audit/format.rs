@@ -25,8 +25,9 @@ const DAY: u64 = 86_400_000;
 /// 9999-12-31T23:59:59.999Z: RFC 3339 has no later year.
 const LAST_MILLISECOND: u64 = 253_402_300_799_999;
 
-/// Year, month and day of the proleptic Gregorian calendar, from days since 1970-01-01. Howard Hinnant, "chrono-compatible
-/// low-level date algorithms": years that begin in March put the leap day last, 400 of them are an era of 146,097 days.
+/// Year, month and day of the proleptic Gregorian calendar, from days since 1970-01-01. Howard Hinnant,
+/// "chrono-compatible low-level date algorithms": years that begin in March put the leap day last, 400 of them are an
+/// era of 146,097 days.
 #[expect(clippy::arithmetic_side_effects, reason = "days are at most those of the year 9999")]
 fn civil_from_days(days: u64) -> (u64, u64, u64) {
     let since_march_0000 = days + 719_468;

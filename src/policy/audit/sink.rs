@@ -83,8 +83,8 @@ impl AuditSink {
         self.handle().status()
     }
 
-    /// Writes what is queued, records that recording ends, and brings all of it to stable storage. Events that come after
-    /// this are lost.
+    /// Writes what is queued, records that recording ends, and brings all of it to stable storage. Events that come
+    /// after this are lost.
     ///
     /// # Errors
     /// Not all of it could be written.

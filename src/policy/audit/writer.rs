@@ -14,8 +14,8 @@ pub(super) struct Writer<M> {
     origin: Origin,
     next_seq: u64,
     aggregator: Aggregator,
-    /// Lines that are not on the medium yet. A record is numbered when it stands here, and keeps its number however often
-    /// writing fails.
+    /// Lines that are not on the medium yet. A record is numbered when it stands here, and keeps its number however
+    /// often writing fails.
     pending: String,
     /// How much of `pending` is on the medium: a write may take half a line.
     written: usize,
