@@ -68,7 +68,14 @@ impl AuditSink {
         writer.commit()?;
         let queue = Arc::new(Queue::new(settings.queue));
         queue.update(|status| status.records = writer.next_seq());
-        let thread = WriterThread { writer, queue: Arc::clone(&queue), on_trouble, clock: Clock::new(now), gap: None };
+        let thread = WriterThread {
+            writer,
+            queue: Arc::clone(&queue),
+            on_trouble,
+            clock: Clock::new(now),
+            gap: None,
+            last_gap: None,
+        };
         let writer = std::thread::Builder::new().name("audit".into()).spawn(move || thread.run())?;
         Ok(Self { queue, writer: Some(writer) })
     }
@@ -126,7 +133,7 @@ const BATCH: usize = 256;
 const IDLE: Duration = Duration::from_secs(1);
 /// The queue has room again when nothing was lost for this long.
 const OVERFLOW_ENDS: Duration = Duration::from_millis(10);
-/// A gap is recorded after this time at the latest.
+/// A gap is recorded after this time at the latest, and not sooner after another.
 const LONG_GAP: Duration = Duration::from_secs(1);
 /// How long it waits before it tries a file again that took nothing.
 const RETRY: Duration = Duration::from_millis(250);
@@ -138,6 +145,8 @@ struct WriterThread<M, F> {
     clock: Clock,
     /// What was lost and is not recorded yet, and when it was noticed.
     gap: Option<(Gap, SystemInstant)>,
+    /// When a gap was last recorded.
+    last_gap: Option<SystemInstant>,
 }
 
 impl<M: Medium, F: FnMut(Trouble)> WriterThread<M, F> {
@@ -152,7 +161,7 @@ impl<M: Medium, F: FnMut(Trouble)> WriterThread<M, F> {
                 self.commit()?;
             }
             self.writer.end_due(self.clock.now());
-            self.note_gap(taken.gap, quiet || taken.stop.is_some());
+            self.note_gap(taken.gap, quiet, taken.stop.is_some());
             if let Some(stop) = taken.stop {
                 self.writer.end(stop.at);
             }
@@ -163,18 +172,22 @@ impl<M: Medium, F: FnMut(Trouble)> WriterThread<M, F> {
         }
     }
 
-    /// Records a gap once it is over, or has lasted [`LONG_GAP`]: while events pour in faster than they can be written,
-    /// gaps must not be what fills the file.
-    fn note_gap(&mut self, more: Option<Gap>, over: bool) {
+    /// Records what was lost: at the end of all, and before that once the queue has room again or the gap is a long
+    /// one, but no more often than every [`LONG_GAP`]. While events pour in faster than they can be written, gaps must
+    /// not be what fills the file.
+    fn note_gap(&mut self, more: Option<Gap>, room_again: bool, stopping: bool) {
         let (gap, since) = match (self.gap.take(), more) {
             (None, None) => return,
             (None, Some(first)) => (first, SystemInstant::now()),
             (Some((gap, since)), more) => (gap.and(more), since),
         };
-        if !over && since.elapsed() < LONG_GAP {
+        let long_ago = |then: SystemInstant| then.elapsed() >= LONG_GAP;
+        let due = (room_again || long_ago(since)) && self.last_gap.is_none_or(long_ago);
+        if !due && !stopping {
             self.gap = Some((gap, since));
             return;
         }
+        self.last_gap = Some(SystemInstant::now());
         self.writer.append(&Entry::Gap { count: gap.count, first: gap.first, at: gap.last });
         (self.on_trouble)(Trouble::Lost { count: gap.count });
     }
