@@ -83,6 +83,11 @@ impl<L> Allocation<L> {
         }
     }
 
+    /// Its lifetime has passed, though the timer may not have come round to it.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        matches!(self.stage, Stage::Open { expires, .. } if expires <= now)
+    }
+
     /// Installs or refreshes a permission, also for the channels of that address. Returns when it expires.
     pub(super) fn permit(&mut self, ip: IpAddr, ports: PeerPorts, now: Instant) -> Instant {
         let until = self.permissions.install(ip, ports, now);

@@ -150,6 +150,7 @@ fn verify<'a, P: Policy, E: Entropy>(
 
     // The owner of an allocation is known by the key that it made it with: expiry is judged on Allocate (D-19).
     let standing = server.table.find(&request.path).and_then(|id| server.table.get(id));
+    let standing = standing.filter(|standing| !standing.is_over(request.now.instant));
     if let Some(own) = standing.filter(|own| *own.username == *username && own.key.algorithm() == algorithm) {
         let (who, key) = (own.who.clone(), own.key.clone());
         return if proof(&key) {
