@@ -5,9 +5,10 @@ use std::time::Duration;
 use turnkeep::wire::attribute::RequestedTransport;
 use turnkeep::wire::header::Method;
 
-use crate::sans_io::{BRIEF_UNTIL, Client, EPOCH, World, code};
+use crate::sans_io::{BRIEF_UNTIL, Client, EPOCH, Raw, World, code};
 
 const ADDRESS: &str = "203.0.113.5:40000";
+const PEER: &str = "192.0.2.77:5000";
 
 /// An expired credential made a new allocation in the second between the end of its old one and the timer.
 #[test]
@@ -21,4 +22,18 @@ fn an_expired_credential_makes_nothing_new_on_an_allocation_that_has_just_ended(
     assert_eq!(world.server.allocations(), 1, "the timer comes within the next second");
     let answer = brief.ask(&mut world, Method::ALLOCATE, &[&RequestedTransport(17)]);
     assert_eq!(code(&answer), 401);
+}
+
+/// Only requests that got past 420 and 400 showed that the owner is there (D-37).
+#[test]
+fn the_owner_is_known_by_any_request_that_authenticates() {
+    let (mut world, mut alice) = (World::default(), Client::new("alice", ADDRESS));
+    let relayed = alice.allocate(&mut world);
+    assert_eq!(alice.permit(&mut world, PEER), 0);
+    let mut bob = Client::new("bob", ADDRESS);
+    bob.nonce = alice.nonce.clone();
+    assert_eq!(bob.code(&mut world, Method::ALLOCATE, &[&RequestedTransport(17)]), 437);
+    assert_eq!(world.peer_says(relayed, PEER.parse().unwrap(), b"for whom?"), []);
+    assert_eq!(alice.code(&mut world, Method::REFRESH, &[&Raw(0x7777, Vec::new())]), 420);
+    assert_eq!(world.peer_says(relayed, PEER.parse().unwrap(), b"for alice").len(), 1);
 }

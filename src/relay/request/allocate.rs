@@ -40,8 +40,9 @@ pub(super) fn handle<P: Policy, E: Entropy>(
         }
         // Whoever it is, the allocation stays; somebody else there means that a NAT gave the address away (§7.4). Its
         // owner under a new credential is nobody else.
-        standing.suspended = standing.who.user != sender.who.user;
-        let denial = standing.suspended.then_some(Denial::WrongUser);
+        let is_other = standing.who.user != sender.who.user;
+        standing.suspended |= is_other;
+        let denial = is_other.then_some(Denial::WrongUser);
         let refused = Refused { error: ErrorCode::ALLOCATION_MISMATCH, denial };
         return server.refuse(request, &sender.who, answer, refused);
     }
@@ -52,13 +53,10 @@ pub(super) fn handle<P: Policy, E: Entropy>(
 }
 
 /// A retransmitted Allocate gets the answer that the first one got (RFC 8656 §7.2).
-fn repeat<L>(standing: &mut Allocation<L>, answer: Answer<'_>) -> Verdict {
+fn repeat<L>(standing: &Allocation<L>, answer: Answer<'_>) -> Verdict {
     match standing.stage {
         Stage::Opening { .. } => Verdict::Drop(DropReason::InProgress),
-        Stage::Open { relayed, .. } => {
-            standing.suspended = false;
-            success(answer, standing, relayed, standing.refused_family)
-        }
+        Stage::Open { relayed, .. } => success(answer, standing, relayed, standing.refused_family),
     }
 }
 

@@ -65,6 +65,7 @@ pub(super) fn handle<P: Policy, E: Entropy>(
         Ok(authenticated) => authenticated,
         Err(verdict) => return verdict,
     };
+    server.heard_from(&path, &sender);
     if !message.unknown_required().is_empty() {
         return answer.unknown_attributes(message.unknown_required());
     }
@@ -136,8 +137,15 @@ impl<P: Policy, E: Entropy> Server<P, E> {
         if *allocation.username != *sender.username {
             return Err(Refused::loudly(ErrorCode::WRONG_CREDENTIALS, Denial::WrongUser));
         }
-        allocation.suspended = false;
         Ok(id)
+    }
+
+    /// The owner of an allocation is there: what suspended it is over (RFC 8656 §7.4, D-37 of the conformance list).
+    fn heard_from(&mut self, path: &Path, sender: &Authenticated<'_>) {
+        let standing = self.table.by_path(path).map(|(_, allocation)| allocation);
+        if let Some(own) = standing.filter(|standing| standing.who.user == sender.who.user) {
+            own.suspended = false;
+        }
     }
 
     /// Whether the allocation may talk to `peer`: its family first, then policy (D-06 of the conformance list).
