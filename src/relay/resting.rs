@@ -26,6 +26,17 @@ struct Rest {
     user: UserId,
 }
 
+/// How an Allocate stands to the 5-tuple that it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// It may have it.
+    Free,
+    /// It made an allocation that is gone, and comes again.
+    Repeated,
+    /// Another user had it a moment ago.
+    OtherUser,
+}
+
 impl Resting {
     pub(super) fn new(seed: u64) -> Self {
         let hasher = || FixedState::with_seed(seed);
@@ -42,12 +53,16 @@ impl Resting {
         self.order.push_back((until, key, transaction_id));
     }
 
-    /// Whether this Allocate may have the 5-tuple: it is new, and the user's who had it last.
-    pub(super) fn admits(&mut self, now: Instant, path: &Path, user: &UserId, transaction_id: TransactionId) -> bool {
+    /// Whether an Allocate may have the 5-tuple: a new one may, if it is of the user who had it last.
+    pub(super) fn claim(&mut self, now: Instant, path: &Path, user: &UserId, transaction_id: TransactionId) -> Claim {
         self.forget(now);
         let key = FiveTuple::of(path);
-        let Some(rest) = self.entries.get(&key) else { return true };
-        rest.until <= now || (rest.user == *user && !self.answered.contains(&(key, transaction_id)))
+        match self.entries.get(&key) {
+            Some(rest) if rest.until <= now => Claim::Free,
+            Some(rest) if rest.user != *user => Claim::OtherUser,
+            Some(_) if self.answered.contains(&(key, transaction_id)) => Claim::Repeated,
+            Some(_) | None => Claim::Free,
+        }
     }
 
     /// Drops what has rested, and the oldest beyond the cap.
@@ -95,11 +110,11 @@ mod tests {
     fn for_40_seconds_only_the_same_user_with_a_new_request() {
         let (mut resting, alice, bob) = (Resting::new(1), UserId("alice".into()), UserId("bob".into()));
         resting.add(at(0), &path(1), alice.clone(), OLD);
-        assert!(!resting.admits(at(39), &path(1), &alice, OLD));
-        assert!(!resting.admits(at(39), &path(1), &bob, NEW));
-        assert!(resting.admits(at(39), &path(1), &alice, NEW));
-        assert!(resting.admits(at(39), &path(2), &bob, NEW));
-        assert!(resting.admits(at(40), &path(1), &bob, NEW));
+        assert_eq!(resting.claim(at(39), &path(1), &alice, OLD), Claim::Repeated);
+        assert_eq!(resting.claim(at(39), &path(1), &bob, NEW), Claim::OtherUser);
+        assert_eq!(resting.claim(at(39), &path(1), &alice, NEW), Claim::Free);
+        assert_eq!(resting.claim(at(39), &path(2), &bob, NEW), Claim::Free);
+        assert_eq!(resting.claim(at(40), &path(1), &bob, NEW), Claim::Free);
         assert!(resting.entries.is_empty() && resting.answered.is_empty() && resting.order.is_empty());
     }
 
@@ -108,9 +123,10 @@ mod tests {
         let (mut resting, alice, bob) = (Resting::new(1), UserId("alice".into()), UserId("bob".into()));
         resting.add(at(0), &path(1), alice.clone(), OLD);
         resting.add(at(30), &path(1), alice, NEW);
-        assert!(!resting.admits(at(39), &path(1), &UserId("alice".into()), OLD), "nor is the first Allocate forgotten");
-        assert!(!resting.admits(at(69), &path(1), &bob, OLD));
-        assert!(resting.admits(at(70), &path(1), &bob, OLD));
+        let again = resting.claim(at(39), &path(1), &UserId("alice".into()), OLD);
+        assert_eq!(again, Claim::Repeated, "nor is the first Allocate forgotten");
+        assert_eq!(resting.claim(at(69), &path(1), &bob, OLD), Claim::OtherUser);
+        assert_eq!(resting.claim(at(70), &path(1), &bob, OLD), Claim::Free);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use turnkeep::relay::event::{Denial, Event};
 use turnkeep::wire::attribute::RequestedTransport;
 use turnkeep::wire::header::Method;
 
@@ -36,4 +37,16 @@ fn the_owner_is_known_by_any_request_that_authenticates() {
     assert_eq!(world.peer_says(relayed, PEER.parse().unwrap(), b"for whom?"), []);
     assert_eq!(alice.code(&mut world, Method::REFRESH, &[&Raw(0x7777, Vec::new())]), 420);
     assert_eq!(world.peer_says(relayed, PEER.parse().unwrap(), b"for alice").len(), 1);
+}
+
+/// The audit trail was told of a live 5-tuple that another user wants, but not of a freed one (D-09).
+#[test]
+fn another_user_on_a_freed_5_tuple_is_noted() {
+    let (mut world, mut alice) = (World::default(), Client::new("alice", ADDRESS));
+    alice.allocate(&mut world);
+    assert_eq!(alice.refresh(&mut world, 0), 0);
+    let mut bob = Client::new("bob", ADDRESS);
+    bob.nonce = alice.nonce.clone();
+    assert_eq!(bob.code(&mut world, Method::ALLOCATE, &[&RequestedTransport(17)]), 437);
+    assert!(matches!(world.events.last(), Some(Event::Denied { code: 437, denial: Denial::WrongUser, .. })));
 }

@@ -15,6 +15,7 @@ use crate::relay::event::{AllocationUuid, Denial, Event, RequestKind, Totals};
 use crate::relay::limits::{DEFAULT_LIFETIME, MAX_REPLY};
 use crate::relay::permission::Permissions;
 use crate::relay::reason::DropReason;
+use crate::relay::resting::Claim;
 use crate::relay::seam::{AdmitRefusal, Entropy, Policy};
 use crate::relay::server::{Server, Settings};
 use crate::relay::verdict::Verdict;
@@ -67,8 +68,10 @@ fn begin<P: Policy, E: Entropy>(
     sender: &Authenticated<'_>,
 ) -> Result<(), Refused> {
     let transaction_id = request.message.transaction_id();
-    if !server.resting.admits(request.now.instant, &request.path, &sender.who.user, transaction_id) {
-        return Err(Refused::quietly(ErrorCode::ALLOCATION_MISMATCH));
+    match server.resting.claim(request.now.instant, &request.path, &sender.who.user, transaction_id) {
+        Claim::Free => {}
+        Claim::Repeated => return Err(Refused::quietly(ErrorCode::ALLOCATION_MISMATCH)),
+        Claim::OtherUser => return Err(Refused::loudly(ErrorCode::ALLOCATION_MISMATCH, Denial::WrongUser)),
     }
     let wish = Wish::read(request, &server.settings)?;
     if server.table.is_full() {
