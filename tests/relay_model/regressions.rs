@@ -50,3 +50,14 @@ fn another_user_on_a_freed_5_tuple_is_noted() {
     assert_eq!(bob.code(&mut world, Method::ALLOCATE, &[&RequestedTransport(17)]), 437);
     assert!(matches!(world.events.last(), Some(Event::Denied { code: 437, denial: Denial::WrongUser, .. })));
 }
+
+/// A conflict is among the tests of RFC 8656 §12.2 that come before family and policy.
+#[test]
+fn a_channel_that_is_taken_is_told_before_the_peer_is_judged() {
+    let (mut world, mut alice) = (World::default(), Client::new("alice", ADDRESS));
+    alice.allocate(&mut world);
+    assert_eq!(alice.bind(&mut world, 0x4000, PEER), 0);
+    assert_eq!(alice.bind(&mut world, 0x4000, "[2001:db8:7::1]:5000"), 400);
+    assert_eq!(alice.bind(&mut world, 0x4000, "10.66.0.1:5000"), 400);
+    assert_eq!(alice.bind(&mut world, 0x4001, "10.66.0.1:5000"), 403);
+}

@@ -32,18 +32,24 @@ fn bind<P: Policy, E: Entropy>(
 ) -> Result<(), Refused> {
     let id = server.own_allocation(request, sender)?;
     let (number, peer) = read(request, server.settings.channel_numbers)?;
+    let now = request.now.instant;
+    let Some(allocation) = server.table.get_mut(id) else { return Ok(()) };
+    // The mistakes first, then the peer, then whether there is room (D-06 of the conformance list).
+    let is_full = match allocation.channels.check(number, peer, now) {
+        Ok(()) => false,
+        Err(BindError::Full) => true,
+        Err(BindError::NumberTaken) => return Err(Refused::bad_request("Channel is bound to another peer")),
+        Err(BindError::PeerTaken) => return Err(Refused::bad_request("Peer is bound to another channel")),
+    };
     let ports = server.judge_peer(id, peer)?;
     if !ports.allow(peer.port()) {
         let rule = RuleId("peer.port".into());
         return Err(Refused::loudly(ErrorCode::FORBIDDEN, Denial::Peer { peer, rule }));
     }
-    let now = request.now.instant;
+    if is_full {
+        return Err(Refused::out_of("channels"));
+    }
     let Some(allocation) = server.table.get_mut(id) else { return Ok(()) };
-    allocation.channels.check(number, peer, now).map_err(|error| match error {
-        BindError::NumberTaken => Refused::bad_request("Channel is bound to another peer"),
-        BindError::PeerTaken => Refused::bad_request("Peer is bound to another channel"),
-        BindError::Full => Refused::out_of("channels"),
-    })?;
     if !allocation.permissions.have_room_for(std::iter::once(peer.ip()), now) {
         return Err(Refused::out_of("permissions"));
     }
