@@ -30,12 +30,17 @@ impl Permissions {
 
     /// Whether `ips` can all have a permission: what exists costs nothing (D-32 of the conformance list: refreshing
     /// never counts as new).
-    pub(super) fn have_room_for(&mut self, ips: impl Iterator<Item = IpAddr>, now: Instant) -> bool {
-        let new = ips.filter(|ip| self.find(*ip).is_err()).count();
-        if self.entries.len().saturating_add(new) > MAX_PERMISSIONS {
+    pub(super) fn have_room_for(&mut self, ips: impl Iterator<Item = IpAddr> + Clone, now: Instant) -> bool {
+        if self.len_with(ips.clone()) > MAX_PERMISSIONS {
             self.entries.retain(|permission| permission.expires > now);
         }
-        self.entries.len().saturating_add(new) <= MAX_PERMISSIONS
+        self.len_with(ips) <= MAX_PERMISSIONS
+    }
+
+    /// How many entries there are once all of `ips` have one.
+    fn len_with(&self, ips: impl Iterator<Item = IpAddr>) -> usize {
+        let new = ips.filter(|ip| self.find(*ip).is_err()).count();
+        self.entries.len().saturating_add(new)
     }
 
     /// Installs the permission for `ip`, or sets it back to its full lifetime. Returns when it expires.
@@ -91,5 +96,18 @@ mod tests {
         assert!(!permissions.have_room_for(std::iter::once(ip(MAX_PERMISSIONS)), at(1)));
         assert!(permissions.have_room_for(std::iter::once(ip(7)), at(1)));
         assert!(permissions.have_room_for(std::iter::once(ip(MAX_PERMISSIONS)), at(301)));
+    }
+
+    #[test]
+    fn what_has_expired_counts_as_new_once_it_was_swept_to_make_room() {
+        let mut permissions = Permissions::default();
+        for number in 0..MAX_PERMISSIONS {
+            permissions.install(ip(number), PeerPorts::Any, at(if number < 10 { 0 } else { 200 }));
+        }
+        // Ten have expired, 246 live: ten have room, eleven have not.
+        let eleven = (0..10).chain([MAX_PERMISSIONS]).map(ip);
+        assert!(!permissions.have_room_for(eleven, at(301)));
+        let ten = (0..9).chain([MAX_PERMISSIONS]).map(ip);
+        assert!(permissions.have_room_for(ten, at(301)));
     }
 }
