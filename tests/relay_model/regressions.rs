@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use turnkeep::relay::event::{Denial, Event};
-use turnkeep::wire::attribute::RequestedTransport;
+use turnkeep::wire::attribute::{Lifetime, RequestedTransport};
 use turnkeep::wire::header::Method;
 
 use crate::sans_io::{BRIEF_UNTIL, Client, EPOCH, Raw, World, code};
@@ -60,4 +60,16 @@ fn a_channel_that_is_taken_is_told_before_the_peer_is_judged() {
     assert_eq!(alice.bind(&mut world, 0x4000, "[2001:db8:7::1]:5000"), 400);
     assert_eq!(alice.bind(&mut world, 0x4000, "10.66.0.1:5000"), 400);
     assert_eq!(alice.bind(&mut world, 0x4001, "10.66.0.1:5000"), 403);
+}
+
+/// An engine that reports a failure for a socket that is open took the allocation away, and told nobody.
+#[test]
+fn a_late_failure_of_an_open_socket_changes_nothing() {
+    let (mut world, mut alice) = (World::default(), Client::new("alice", ADDRESS));
+    alice.allocate_with(&mut world, &[&Lifetime(600)]);
+    let relay = *world.relays.keys().next().unwrap();
+    world.server.on_relay_failed(world.now, relay, turnkeep::relay::RelayFailure::Refused);
+    assert_eq!(world.run(), []);
+    assert_eq!(world.server.allocations(), 1);
+    assert_eq!(alice.refresh(&mut world, 600), 0);
 }

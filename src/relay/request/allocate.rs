@@ -243,8 +243,8 @@ pub(in crate::relay) fn on_relay_failed<P: Policy, E: Entropy>(
     id: RelayId,
     failure: RelayFailure,
 ) {
+    let Some(Stage::Opening { answer }) = server.table.get(id).map(|allocation| allocation.stage) else { return };
     let Some(allocation) = server.table.remove(id) else { return };
-    let Stage::Opening { answer } = allocation.stage else { return };
     let Refused { error, denial } = Refused::out_of(match failure {
         RelayFailure::PortsExhausted => "relayed ports",
         RelayFailure::DescriptorsExhausted => "file descriptors",
