@@ -182,6 +182,20 @@ fn a_foreign_nonce_goes_before_a_userhash() {
     assert_eq!(world.events, []);
 }
 
+/// C-096, A-092, RFC 8489 §16.1.3: nor do the bits bid down from one server of a fleet to another that offers less:
+/// they are part of what is authenticated.
+#[test]
+fn feature_bits_are_authenticated() {
+    for (offered_there, bits) in [(true, b"AAAA"), (false, b"gAAA")] {
+        let (mut there, mut here) = (World::new(Settings { offer_sha256: offered_there, ..settings() }), settings());
+        here.offer_sha256 = !offered_there;
+        let (mut here, mut alice) = (World::new(here), Client::alice());
+        alice.challenge(&mut there);
+        let altered = [&alice.nonce[..9], bits, &alice.nonce[13..]].concat();
+        assert_eq!(try_nonce(&mut here, &mut alice, &altered), (438, false));
+    }
+}
+
 /// C-064, RFC 8489 §9.2.4: a NONCE from the future, after the wall clock was set back, is none of ours.
 #[test]
 fn a_nonce_from_the_future_is_refused() {

@@ -6,9 +6,10 @@ use std::time::Duration;
 use turnkeep::relay::event::Event;
 use turnkeep::relay::limits::MAX_EXPIRIES_PER_CALL;
 use turnkeep::relay::{CloseReason, Instant, Now};
-use turnkeep::wire::attribute::Lifetime;
+use turnkeep::wire::attribute::{Lifetime, RequestedTransport};
+use turnkeep::wire::header::Method;
 
-use super::sans_io::{Client, World};
+use super::sans_io::{Client, World, code, only_reply, refusal};
 
 const PEER: &str = "192.0.2.77:5000";
 
@@ -113,6 +114,20 @@ fn late_timers_and_mass_expiry() {
     world.run();
     assert!((4..=5).contains(&steps), "{steps} steps");
     assert_eq!((world.server.allocations(), world.relays.len(), world.policy.held()), (0, 0, 0));
+}
+
+/// C-311, C-112, RFC 8656 §6: what expired is no obstacle to a new Allocate, though no timer has fired; the one that
+/// made it is still remembered.
+#[test]
+fn an_expired_allocation_makes_way() {
+    let (mut world, mut alice) = (World::with_quota(1), Client::alice());
+    alice.challenge(&mut world);
+    let first = alice.signed(Method::ALLOCATE, &[&RequestedTransport(17)]);
+    assert_eq!(code(&only_reply(world.client_says(alice.path, &first))), 0);
+    world.now.instant = world.now.instant.after(Duration::from_secs(600));
+    assert_eq!(refusal(&only_reply(world.client_says(alice.path, &first))), 437);
+    assert_eq!(alice.try_allocate(&mut world, &[]), 0);
+    assert_eq!((world.server.allocations(), world.policy.held(), world.relays.len()), (1, 1, 1));
 }
 
 /// C-316, C-112, RFC 8489 §6.3.1: an answered Allocate is remembered for 40 s after its allocation ended.
