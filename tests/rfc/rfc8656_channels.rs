@@ -212,6 +212,24 @@ fn a_bind_is_held_to_family_and_policy() {
     }
 }
 
+/// C-200, C-202, C-206, C-207, C-208, RFC 8656 §12.2: of several faults, those of the request and of the binding go
+/// before the family, that before policy, and capacity comes last (D-06).
+#[test]
+fn the_gravest_fault_decides() {
+    let (mut world, mut alice, _) = allocated();
+    for (index, number) in (0..MAX_CHANNELS).zip(0x4000..) {
+        assert_eq!(alice.bind(&mut world, number, &format!("192.0.2.77:{}", 1000 + index)), 0);
+    }
+    for peer in [PEER_V6, DENIED, OTHER] {
+        assert_eq!(alice.bind(&mut world, 0x3FFF, peer), 400, "no channel number");
+        assert_eq!(alice.bind(&mut world, 0x4000, peer), 400, "bound to another");
+    }
+    assert_eq!(bind_with(&mut world, &mut alice, &[peer_attribute(DENIED)]), 400);
+    for (peer, code) in [(PEER_V6, 443), (DENIED, 403), (OTHER, 508)] {
+        assert_eq!(alice.bind(&mut world, 0x4FFF, peer), code, "{peer}");
+    }
+}
+
 /// C-208, C-309, A-064, RFC 8656 §12.2: beyond the limit 508, and no permission; a pair that exists can be bound again
 /// (D-32), and what has rested makes room.
 #[test]
