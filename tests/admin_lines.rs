@@ -162,6 +162,15 @@ fn a_trail_that_is_switched_off_is_warned_of() {
 }
 
 #[test]
+fn relative_paths_start_at_the_configuration() {
+    let relay = Relay::new();
+    let mut program = relay.serve_from_its_directory();
+    wait_for(PATIENCE, || program.output().contains("ready").then_some(())).expect(&program.output());
+    assert_eq!(program.stop().and_then(|status| status.code()), Some(0));
+    assert!(fs::exists(relay.path("audit.jsonl")).expect("a directory"));
+}
+
+#[test]
 fn a_mistyped_key_is_named_with_its_line() {
     let relay = Relay::new().replaced("allocations_per_user", "allocation_per_user");
     relay.fails(

@@ -7,7 +7,7 @@ use super::event::Event;
 /// generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RelayId {
-    /// Index into the table of allocations; slots are reused, smallest gaps first.
+    /// Index into the table of allocations; slots are reused, the last freed first.
     pub slot: u32,
     /// Counts the slot's uses.
     pub generation: u32,

@@ -19,6 +19,7 @@ use crate::support::program::{Finished, Program, wait_for};
 use crate::support::server::free_port;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+const CONFIG: &str = "turnkeep.toml";
 
 /// A laboratory's relay on 127.0.0.1, in a directory of its own.
 pub(crate) struct Relay {
@@ -73,9 +74,21 @@ impl Relay {
 
     /// The same with these filters of the log.
     pub(crate) fn serve_with(&self, filters: &str) -> Program {
-        self.write("turnkeep.toml", &self.text, 0o644);
         let mut command = Command::new(env!("CARGO_BIN_EXE_turnkeep"));
-        command.args(["serve", "--config", &self.path("turnkeep.toml")]).env("TURNKEEP_LOG", filters);
+        command.env("TURNKEEP_LOG", filters);
+        self.start(command, &self.path(CONFIG))
+    }
+
+    /// Runs the program in the directory of its configuration, as the README does.
+    pub(crate) fn serve_from_its_directory(&self) -> Program {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_turnkeep"));
+        command.current_dir(self.directory.path());
+        self.start(command, CONFIG)
+    }
+
+    fn start(&self, mut command: Command, config: &str) -> Program {
+        self.write(CONFIG, &self.text, 0o644);
+        command.args(["serve", "--config", config]);
         Program::start(command, self.directory.path())
     }
 

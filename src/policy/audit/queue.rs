@@ -101,8 +101,10 @@ impl Queue {
     }
 
     fn push(&self, event: Event) {
-        // Half of the room is not for denials, so that a flood of them never costs the record of an allocation.
-        let bound = if matches!(event, Event::Denied { .. }) { self.bound / 2 } else { self.bound };
+        // Half of the room is for beginnings and ends of allocations: a client that refreshes or is refused as fast as
+        // it can never costs the record of another's.
+        let is_cheap = matches!(event, Event::Denied { .. } | Event::Refreshed { .. });
+        let bound = if is_cheap { self.bound / 2 } else { self.bound };
         let mut state = self.lock();
         if state.events.len() >= bound || state.stop.is_some() {
             return state.lose(event.at());
