@@ -103,8 +103,8 @@ impl<'a> Credentials<'a> {
         if nonce == NonceState::Foreign {
             return Err(Fault::StaleNonce);
         }
-        let username = username.ok_or(Fault::Unauthenticated(AuthReason::UserhashNotOffered))?;
         let chosen = if server.settings.offer_sha256 { chosen_algorithm(message)? } else { None };
+        let username = username.ok_or(Fault::Unauthenticated(AuthReason::UserhashNotOffered))?;
         Ok(Self {
             username: username.0,
             realm: realm.0,
