@@ -85,8 +85,8 @@ impl Model {
         allocation.forward(peer, payload.to_vec(), false)
     }
 
-    /// RFC 7983 §7: of none of our protocols. Where old channel numbers are taken, it may be held to be a channel's until
-    /// its number is looked at.
+    /// RFC 7983 §7: of none of our protocols. Where old channel numbers are taken, it may be held to be a channel's
+    /// until its number is looked at.
     pub(crate) fn not_turn(&mut self, path: Path, first_byte: Option<u8>) -> Outcome {
         let is_dtls = matches!(first_byte, Some(20..=63));
         if is_dtls || self.facts.channel_numbers == ChannelNumbers::Rfc8656 {

@@ -110,8 +110,8 @@ impl Model {
         }
     }
 
-    /// At `at` the server has swept up an allocation that had expired, as it may within a second: from then on its 5-tuple
-    /// rests. Tells whether there was one.
+    /// At `at` the server has swept up an allocation that had expired, as it may within a second: from then on its
+    /// 5-tuple rests. Tells whether there was one.
     pub(crate) fn swept(&mut self, note: &Note, at: Instant) -> bool {
         let Some(place) = self.dead.iter().position(|dead| dead.closed(CloseReason::Expired) == *note) else {
             return false;
