@@ -109,7 +109,7 @@ impl PortPool {
         self.halves[half_of(port)].resting.push_back(Stamped { at, port });
     }
 
-    /// Gives back a port that turned out to be another program's; it is left alone for [`RETRY_AFTER`].
+    /// Gives back a port that turned out to be another program's; it is left alone for `RETRY_AFTER`.
     pub fn set_aside(&mut self, LeasedPort(port): LeasedPort, now: Instant) {
         let at = self.settle(now);
         self.leased -= 1;

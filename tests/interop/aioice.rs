@@ -13,6 +13,8 @@ use super::support::server::{Make, Server, V4};
 
 against_each_server!(two_agents_exchange_data, wrong_password);
 
+/// Below target/tools.
+pub(crate) const PYTHON: &str = "python/bin/python3";
 const MESSAGES: u64 = 200;
 
 fn two_agents_exchange_data(make: Make) {
@@ -35,7 +37,7 @@ fn wrong_password(make: Make) {
 }
 
 fn run(make: Make, Credential { username, password }: Credential) -> Option<Value> {
-    let python = find_tool("python/bin/python3")?;
+    let python = find_tool(PYTHON)?;
     let server = Server::start(make)?;
     let address = server.address(V4);
     let mut command = Command::new(python);

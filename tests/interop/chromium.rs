@@ -13,6 +13,9 @@ use super::support::server::{Make, Server, V4};
 
 against_each_server!(pages_call_each_other, wrong_secret);
 
+/// Where the driver is, below target/tools.
+pub(crate) const MODULES: &str = "node";
+
 fn pages_call_each_other(make: Make) {
     let Some(pages) = call(make, Credential::of("chromium")) else { return };
     for (page, other) in [(0, 1), (1, 0)].map(|(page, other)| (&pages[page], &pages[other])) {
@@ -52,7 +55,7 @@ fn wrong_secret(make: Make) {
 /// What the two pages report.
 fn call(make: Make, Credential { username, password }: Credential) -> Option<Value> {
     let (node, chromium) = (find("node")?, find("chromium")?);
-    let modules = find_tool("node")?;
+    let modules = find_tool(MODULES)?;
     let server = Server::start(make)?;
     let ice_server = json!({
         "urls": format!("turn:{}?transport=udp", server.address(V4)),

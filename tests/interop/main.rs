@@ -10,9 +10,26 @@ mod turn_client_proto;
 mod turn_crate;
 mod uclient;
 
-/// The given functions of the module as tests, against each make of server.
+use support::program::{find, find_tool};
+
+/// A run that lacks programs says so in one place, whatever the test runner does with the output of tests that pass.
+#[test]
+fn missing_programs_are_named() {
+    for program in ["turnserver", "turnutils_uclient", "turnutils_peer", "chromium", "node"] {
+        find(program);
+    }
+    for tool in [aioice::PYTHON, chromium::MODULES] {
+        find_tool(tool);
+    }
+}
+
+/// The given functions of the module as tests against each make of server, and those that take long against ours only.
 macro_rules! against_each_server {
-    ($($test:ident),+ $(,)?) => {
+    ($($test:ident),+ $(,)? $(; turnkeep only: $($ours:ident),+ $(,)?)?) => {
+        mod turnkeep {
+            $(#[test] fn $test() { super::$test($crate::support::server::Make::Turnkeep); })+
+            $($(#[test] fn $ours() { super::$ours($crate::support::server::Make::Turnkeep); })+)?
+        }
         mod coturn {
             $(#[test] fn $test() { super::$test($crate::support::server::Make::Coturn); })+
         }

@@ -61,6 +61,7 @@ fn wrong_password(make: Make) {
 
 fn best_integrity(make: Make) -> IntegrityAlgorithm {
     match make {
+        Make::Turnkeep => IntegrityAlgorithm::Sha256,
         Make::Coturn => IntegrityAlgorithm::Sha1,
     }
 }

@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 
 /// The secret that every server under test shares with the tests.
-pub(crate) const SECRET: &str = "an-interop-secret-of-forty-two-characters!";
+pub(crate) const SECRET: &str = "9d3c1f7ab24e8056d1f0937b6e5ac284";
 
 /// A user name and its password.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ impl Credential {
 
     /// One that no server under test accepts: signed with another secret.
     pub(crate) fn forged(user: &str) -> Self {
-        Self::signed_with("another-secret-of-forty-two-characters-!!!", user)
+        Self::signed_with("0e51b6c88fd2473a9e6d047c1b35f92a", user)
     }
 
     /// `password = base64(HMAC-SHA1(secret, username))`, with the expiry in front of the user.

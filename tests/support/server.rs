@@ -1,11 +1,14 @@
 //! A TURN server on loopback addresses: ours, or Debian's coturn as the control that shows that a test can pass and
 //! fail on something else than our own mistakes.
 
+use std::env;
 use std::fs;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -16,11 +19,13 @@ use super::program::{Program, find, wait_for};
 /// Whose server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Make {
+    Turnkeep,
     Coturn,
 }
 
 /// A running server. It listens on 127.0.0.1 and ::1 and relays from both; loopback peers are allowed.
 pub(crate) struct Server {
+    make: Make,
     port: u16,
     program: Program,
     directory: TempDir,
@@ -38,10 +43,11 @@ impl Server {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let port = free_port();
         let command = match make {
+            Make::Turnkeep => turnkeep(port, directory.path()),
             Make::Coturn => coturn(&find("turnserver")?, port, directory.path()),
         };
         let program = Program::start(command, directory.path());
-        let mut server = Self { port, program, directory };
+        let mut server = Self { make, port, program, directory };
         for ip in [V4, V6] {
             server.wait_until_it_answers(ip);
         }
@@ -62,12 +68,74 @@ impl Server {
         let address = self.address(ip);
         let answered = wait_for(Duration::from_secs(10), || {
             if let Some(status) = self.program.ended() {
-                panic!("the server ended with {status}:\n{}", self.program.output());
+                panic!("the server ended with {status}");
             }
             answers_binding(address).then_some(())
         });
-        assert!(answered.is_some(), "no answer to a Binding request on {address}:\n{}", self.program.output());
+        assert!(answered.is_some(), "no answer to a Binding request on {address}");
     }
+}
+
+impl Drop for Server {
+    /// Ours stops cleanly, whatever its clients left behind.
+    fn drop(&mut self) {
+        let stopped = self.program.stop().is_some_and(|status| status.success());
+        assert!(self.make != Make::Turnkeep || stopped || thread::panicking(), "no clean stop");
+    }
+}
+
+fn turnkeep(port: u16, directory: &Path) -> Command {
+    let (first, last) = RELAY_PORTS;
+    let secret = directory.join("secret");
+    fs::write(&secret, SECRET).expect("a writable directory");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("our own file");
+    let config = directory.join("turnkeep.toml");
+    let text = format!(
+        r#"
+realm = "{REALM}"
+lab = true # for peers on loopback addresses
+
+[[listener]]
+address = "127.0.0.1:{port}"
+
+[[listener]]
+address = "[::1]:{port}"
+
+[relay]
+ports = "{first}-{last}"
+channel_numbers = "rfc5766" # coturn's client picks from them
+
+[[relay.address]]
+bind = "127.0.0.1"
+
+[[relay.address]]
+bind = "::1"
+
+[[credentials.secret]]
+id = "k1"
+file = "secret"
+
+[[peers.allow]]
+id = "loopback-v4"
+cidr = "127.0.0.0/8"
+
+[[peers.allow]]
+id = "loopback-v6"
+cidr = "::1/128"
+
+[limits]
+allocations_per_user = 1000 # all clients of a run are one user
+
+[audit]
+path = "audit.jsonl"
+"#
+    );
+    fs::write(&config, text).expect("a writable directory");
+    // Another build of it, such as the one that is shipped, can be put in its place.
+    let program = env::var_os("TURNKEEP_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_turnkeep").into());
+    let mut command = Command::new(program);
+    command.arg("serve").arg("--config").arg(config);
+    command
 }
 
 fn coturn(program: &Path, port: u16, directory: &Path) -> Command {
@@ -87,17 +155,16 @@ fn coturn(program: &Path, port: u16, directory: &Path) -> Command {
 }
 
 /// A UDP port P such that P and P+1 are free on both loopback addresses, outside the ranges of [`RELAY_PORTS`] and of
-/// the system's own choice (32768 and up), so that nobody takes it between the look and the use; another one each time.
+/// the system's own choice (32768 and up), so that nobody takes it between the look and the use. The search begins
+/// anywhere: tests that look at the same time, as processes or as threads, find different ones.
 pub(crate) fn free_port() -> u16 {
     let is_free = |port: &u16| {
         let bind = |ip, port| UdpSocket::bind(SocketAddr::new(ip, port)).is_ok();
         [V4, V6].iter().all(|&ip| bind(ip, *port) && bind(ip, *port + 1))
     };
-    static ASKED: AtomicU32 = AtomicU32::new(0);
-    let asked = std::process::id().wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed));
-    let start = u16::try_from(asked % 6_000).expect("below 6000") * 2;
-    let candidates = (0..6_000).map(|step| 20_000 + (start + 2 * step) % 12_000);
-    candidates.into_iter().find(is_free).expect("a free pair among six thousand")
+    let start = RandomState::new().build_hasher().finish() % 6_000;
+    let mut pairs = (start..start + 6_000).map(|pair| 20_000 + u16::try_from(pair % 6_000 * 2).expect("below 12000"));
+    pairs.find(is_free).expect("a free pair among six thousand")
 }
 
 /// Whether a Binding request (RFC 8489 §2) gets a success response, within a tenth of a second.
