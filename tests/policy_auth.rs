@@ -393,7 +393,7 @@ fn relay_policy_on(max_allocations_per_user: u32, addresses: Vec<IpAddr>) -> Rel
         deny_ports: vec![],
     };
     RelayPolicy {
-        authenticator: north(),
+        authenticator: north().into(),
         peers: PeerPolicy::new(&peers).unwrap(),
         allocations: AllocationsByUser::default(),
         max_allocations_per_user,
@@ -466,7 +466,7 @@ fn a_014_a_107_a_policy_is_replaced_while_allocations_stand() {
 
     let mut next = relay_policy_on(1, vec![gained]);
     next.allocations = live.current().allocations.clone();
-    next.authenticator = authenticator(vec![lab_secret("3", "south")]);
+    next.authenticator = authenticator(vec![lab_secret("3", "south")]).into();
     live.replace(next);
     assert_eq!(live.judge_peer(&who, peer).unwrap_err().rule.to_string(), "own.address");
     assert!(live.admit(at(NOW), &who, &path("198.51.100.7:40001")).is_err());

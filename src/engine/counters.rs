@@ -59,6 +59,19 @@ pub struct SendCounters {
     pub failed: u64,
 }
 
+impl EngineCounters {
+    /// Datagrams that the kernel had no room to receive.
+    pub fn receive_buffer_full(&self) -> u64 {
+        self.from_clients.buffer_full.saturating_add(self.from_peers.buffer_full)
+    }
+
+    /// Datagrams that were to be sent and were not, whatever the reason.
+    pub fn not_sent(&self) -> u64 {
+        let of = |send: &SendCounters| [send.queue_full, send.too_long, send.unreachable, send.failed];
+        of(&self.to_clients).into_iter().chain(of(&self.to_peers)).fold(0, u64::saturating_add)
+    }
+}
+
 impl AddAssign<Sent> for SendCounters {
     fn add_assign(&mut self, sent: Sent) {
         self.sent += sent.sent;

@@ -68,8 +68,10 @@ struct Worker {
 }
 
 /// How a stop went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stopped {
+    /// What each worker has counted in all.
+    pub counters: Vec<WorkerCounters>,
     /// Workers that had not finished in time; 0 if every allocation was closed and recorded.
     pub late: usize,
 }
@@ -139,7 +141,9 @@ impl Engine {
 
     /// Closes every allocation, with its audit event, and ends the workers; waits for them no longer than `within`.
     pub fn stop(mut self, within: Duration) -> Stopped {
-        self.stop_workers(within)
+        let published: Vec<Published> = self.workers.iter().map(|worker| worker.published.clone()).collect();
+        let late = self.stop_workers(within);
+        Stopped { counters: published.iter().map(Published::read).collect(), late }
     }
 
     fn prepare(
@@ -180,7 +184,8 @@ impl Engine {
         Ok(())
     }
 
-    fn stop_workers(&mut self, within: Duration) -> Stopped {
+    /// Returns how many are late.
+    fn stop_workers(&mut self, within: Duration) -> usize {
         self.stopping.store(true, Ordering::Release);
         self.workers.iter().for_each(|worker| worker.waker.wake());
         let late = self.running.wait(within);
@@ -189,7 +194,7 @@ impl Engine {
             // A panic was logged by the thread itself.
             let _ = worker.thread.join();
         }
-        Stopped { late }
+        late
     }
 }
 

@@ -13,7 +13,7 @@ use crate::wire::integrity::LongTermKey;
 /// All of policy in one. It does not change; [`LivePolicy`] puts another in its place.
 pub struct RelayPolicy {
     /// Who somebody is.
-    pub authenticator: Authenticator,
+    pub authenticator: Arc<Authenticator>,
     /// Who may be reached.
     pub peers: PeerPolicy,
     /// What stands already.

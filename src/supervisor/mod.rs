@@ -6,6 +6,7 @@ mod failure;
 mod refusals;
 mod try_out;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,14 +18,14 @@ pub use failure::Failure;
 pub use try_out::try_out;
 
 use crate::config::{self, Config, Finding, Keys, Report, Scope, Severity, translate};
-use crate::engine::{self, Engine, Listening, SystemEntropy};
-use crate::policy::RelayPolicy;
+use crate::engine::{self, Engine, Listening, Stopped, SystemEntropy, WorkerCounters};
 use crate::policy::audit::{AuditHandle, AuditSettings, AuditSink, DEFAULT_QUEUE, Origin, Trouble};
 use crate::policy::auth::Authenticator;
 use crate::policy::limit::user::AllocationsByUser;
 use crate::policy::peer::PeerPolicy;
+use crate::policy::{LivePolicy, RelayPolicy};
 use crate::relay::seam::{Entropy, EventSink};
-use crate::relay::{Event, NonceKey, Now, Server};
+use crate::relay::{DropReason, Event, NonceKey, Now, Server};
 use crate::telemetry;
 use refusals::{RefusalHandle, RefusalLog};
 
@@ -81,7 +82,7 @@ pub fn run(plan: Plan, ready: impl FnOnce(Ready<'_>)) -> Result<(), Failure> {
     prepare_process(&plan);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
     let is_attended = plan.is_attended;
-    let running = Running::start(plan)?;
+    let mut running = Running::start(plan)?;
     let watched = runtime.block_on(running.watch(is_attended, ready));
     let ended = running.stop();
     watched.and(ended)
@@ -118,7 +119,9 @@ fn prepare_process(plan: &Plan) {
 struct Running {
     engine: Engine,
     workers: usize,
-    policy: Arc<RelayPolicy>,
+    policy: Arc<LivePolicy>,
+    config: Config,
+    own_addresses: Vec<IpAddr>,
     audit: Option<AuditSink>,
     refusals: RefusalLog,
     clock: Clock,
@@ -128,7 +131,8 @@ impl Running {
     fn start(plan: Plan) -> Result<Self, Failure> {
         let Plan { config, keys, audit, .. } = plan;
         let mut entropy = SystemEntropy::new().ok_or(Failure::Entropy)?;
-        let policy = Arc::new(policy(&config, keys)?);
+        let own_addresses = own_addresses().map_err(Failure::Interfaces)?;
+        let policy = Arc::new(LivePolicy::new(policy(&config, keys, &own_addresses)?));
         let clock = Clock::start();
         let audit = audit.map(|path| start_audit(path, &config, &mut entropy, clock)).transpose()?;
         let refusals = RefusalLog::start().map_err(Failure::Thread)?;
@@ -153,14 +157,14 @@ impl Running {
             info!(address = %advertised, bound_to = %bound, %ports, "relaying");
         }
         let workers = engine.running();
-        Ok(Self { engine, workers, policy, audit, refusals, clock })
+        Ok(Self { engine, workers, policy, config, own_addresses, audit, refusals, clock })
     }
 
     /// Reports that all is up, and waits until a signal ends it or it ends by itself.
-    async fn watch(&self, is_attended: bool, ready: impl FnOnce(Ready<'_>)) -> Result<(), Failure> {
+    async fn watch(&mut self, is_attended: bool, ready: impl FnOnce(Ready<'_>)) -> Result<(), Failure> {
         let mut signals = Signals::listen().map_err(Failure::Runtime)?;
         self.report();
-        ready(Ready { listening: self.engine.listening(), authenticator: &self.policy.authenticator });
+        ready(Ready { listening: self.engine.listening(), authenticator: &self.policy.current().authenticator });
         let mut ticks = tokio::time::interval(WATCH_EVERY);
         loop {
             tokio::select! {
@@ -172,9 +176,32 @@ impl Running {
                     if self.engine.running() < self.workers {
                         return Err(Failure::WorkerDied);
                     }
+                    self.follow_addresses();
                 }
             }
         }
+    }
+
+    /// What this host has gained is closed to clients within a second, as what it had from the start is. Permissions
+    /// that stand are not judged again: they end within five minutes unless the peer may still be reached.
+    fn follow_addresses(&mut self) {
+        let now = match own_addresses() {
+            Ok(now) if now != self.own_addresses => now,
+            _ => return,
+        };
+        let current = self.policy.current();
+        match PeerPolicy::new(&translate::peer_settings(&self.config, &now)) {
+            Ok(peers) => self.policy.replace(RelayPolicy {
+                authenticator: current.authenticator.clone(),
+                peers,
+                allocations: current.allocations.clone(),
+                max_allocations_per_user: current.max_allocations_per_user,
+            }),
+            // The rules were good at the start, and addresses of our own make none of them bad.
+            Err(bad) => return error!("the addresses of this host have changed, and the peer rules with them: {bad}"),
+        }
+        info!(addresses = ?now, "the addresses of this host have changed; none of them is a peer");
+        self.own_addresses = now;
     }
 
     fn report(&self) {
@@ -197,8 +224,7 @@ impl Running {
 
     /// Closes every allocation and completes the audit trail.
     fn stop(self) -> Result<(), Failure> {
-        let relayed = Relayed::of(&self.engine);
-        let late = self.engine.stop(STOP_WITHIN).late;
+        let Stopped { counters, late } = self.engine.stop(STOP_WITHIN);
         if late > 0 {
             error!("{late} workers did not stop in time: the last records of their allocations are missing");
         }
@@ -206,37 +232,41 @@ impl Running {
         if let Some(audit) = self.audit {
             audit.stop(self.clock.now()).map_err(Failure::AuditEnd)?;
         }
-        let Relayed { packets, bytes } = relayed;
-        info!(packets, bytes, "stopped");
+        report_relayed(&counters);
         if late > 0 { Err(Failure::LateWorkers(late)) } else { Ok(()) }
     }
 }
 
-/// What was relayed in both directions.
-struct Relayed {
-    packets: u64,
-    bytes: u64,
+/// What was relayed, and what was not and why: by the names of [`DropReason`] and of the engine's own losses.
+fn report_relayed(counters: &[WorkerCounters]) {
+    let sum = |count: &dyn Fn(&WorkerCounters) -> u64| counters.iter().map(count).fold(0, u64::saturating_add);
+    let packets = sum(&|worker| worker.relay.packets_to_peers.saturating_add(worker.relay.packets_to_clients));
+    let bytes = sum(&|worker| worker.relay.bytes_to_peers.saturating_add(worker.relay.bytes_to_clients));
+    let by_reason = DropReason::ALL.iter().map(|reason| (reason.name(), sum(&|worker| worker.relay.dropped(*reason))));
+    let by_engine = [
+        ("receive_buffer_full", sum(&|worker| worker.engine.receive_buffer_full())),
+        ("not_sent", sum(&|worker| worker.engine.not_sent())),
+    ];
+    let dropped: Vec<String> = by_reason
+        .chain(by_engine)
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| format!("{name}={count}"))
+        .collect();
+    info!(packets, bytes, dropped = dropped.join(" "), "stopped");
 }
 
-impl Relayed {
-    fn of(engine: &Engine) -> Self {
-        let counters = engine.counters();
-        let of_relay = counters.iter().map(|worker| &worker.relay);
-        let (packets, bytes) = of_relay.fold((0_u64, 0_u64), |(packets, bytes), relay| {
-            (
-                packets.saturating_add(relay.packets_to_peers).saturating_add(relay.packets_to_clients),
-                bytes.saturating_add(relay.bytes_to_peers).saturating_add(relay.bytes_to_clients),
-            )
-        });
-        Self { packets, bytes }
-    }
+/// The addresses of all interfaces, each once and in order.
+fn own_addresses() -> std::io::Result<Vec<IpAddr>> {
+    let mut addresses = engine::local_addresses()?;
+    addresses.sort_unstable();
+    addresses.dedup();
+    Ok(addresses)
 }
 
-fn policy(config: &Config, keys: Keys) -> Result<RelayPolicy, Failure> {
-    let interfaces = engine::local_addresses().map_err(Failure::Interfaces)?;
+fn policy(config: &Config, keys: Keys, own_addresses: &[IpAddr]) -> Result<RelayPolicy, Failure> {
     Ok(RelayPolicy {
-        authenticator: translate::authenticator(config, keys),
-        peers: PeerPolicy::new(&translate::peer_settings(config, &interfaces)).map_err(Failure::Peers)?,
+        authenticator: Arc::new(translate::authenticator(config, keys)),
+        peers: PeerPolicy::new(&translate::peer_settings(config, own_addresses)).map_err(Failure::Peers)?,
         allocations: AllocationsByUser::default(),
         max_allocations_per_user: config.limits.allocations_per_user.get(),
     })

@@ -46,7 +46,8 @@ fn until_reachable(address: &str) -> io::Result<()> {
     attempt().map(drop)
 }
 
-fn ip(arguments: &[&str]) -> io::Result<()> {
+/// Runs the command `ip` in the namespace of this thread.
+pub(crate) fn ip(arguments: &[&str]) -> io::Result<()> {
     let status = Command::new("ip").args(arguments).status()?;
     if status.success() { Ok(()) } else { Err(io::Error::other(format!("ip {arguments:?}: {status}"))) }
 }
