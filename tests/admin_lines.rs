@@ -165,7 +165,8 @@ fn a_trail_that_is_switched_off_is_warned_of() {
 fn relative_paths_start_at_the_configuration() {
     let relay = Relay::new();
     let mut program = relay.serve_from_its_directory();
-    wait_for(PATIENCE, || program.output().contains("ready").then_some(())).expect(&program.output());
+    let ready = wait_for(PATIENCE, || program.output().contains("ready").then_some(()));
+    assert!(ready.is_some(), "{}", program.output());
     assert_eq!(program.stop().and_then(|status| status.code()), Some(0));
     assert!(fs::exists(relay.path("audit.jsonl")).expect("a directory"));
 }
