@@ -69,14 +69,9 @@ fn about_file(sentence: String) -> Finding {
     Finding { severity: Severity::Error, line: None, key: String::new(), sentence }
 }
 
-/// Where a file lies: for a bare name, the working directory.
-fn directory_of(file: &Path) -> &Path {
-    file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 impl Loaded {
     /// A path of the configuration: a relative one starts at the file's directory.
     pub fn resolve(&self, path: &Path) -> PathBuf {
-        directory_of(&self.file).join(path)
+        self.file.parent().map_or_else(|| path.to_owned(), |directory| directory.join(path))
     }
 }

@@ -44,7 +44,8 @@ fn check_audit(judge: &mut Judge<'_>, loaded: &Loaded) {
     }
     let path = loaded.resolve(&judge.config.audit.path);
     let shown = path.display();
-    match path.parent() {
+    // A bare name has an empty parent: the working directory.
+    match path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         Some(directory) if !directory.is_dir() => {
             let directory = directory.display();
             judge.error("audit.path", format!("the directory {directory} is not there; make it: mkdir -p {directory}"));

@@ -55,7 +55,9 @@ impl AuditFile {
         let is_new = !path.exists();
         let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
         if is_new && let Some(directory) = path.parent() {
-            // The name must survive a crash as well; where the directory cannot be synced the file still serves.
+            // The name must survive a crash as well; where the directory cannot be synced the file still serves. The
+            // parent of a bare name is empty: the working directory.
+            let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
             let _ = File::open(directory).and_then(|directory| directory.sync_all());
         }
         let regular = file.metadata()?.is_file();
