@@ -68,6 +68,14 @@ pub enum Denial {
     },
     /// 403: the client's own address, by this rule.
     Client(RuleId),
+    /// 400: what is wrong with the request.
+    BadRequest(&'static str),
+    /// 420: the first of the attributes that are not understood.
+    UnknownAttribute(u16),
+    /// 437: there is no allocation on the 5-tuple or, for an Allocate, there is or was one.
+    AllocationMismatch,
+    /// 443: the peer, or the family that was asked for, is not of the relayed address's family.
+    FamilyMismatch,
     /// 437 or 441: the 5-tuple or the allocation is another user's.
     WrongUser,
     /// 440: the family is not offered; its number as the client wrote it (RFC 8656 §18.6).

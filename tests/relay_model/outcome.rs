@@ -114,6 +114,10 @@ pub(crate) enum Why {
     Transport(u8),
     Quota,
     Capacity,
+    BadRequest,
+    UnknownAttribute,
+    AllocationMismatch,
+    FamilyMismatch,
 }
 
 impl From<&Denial> for Why {
@@ -127,6 +131,10 @@ impl From<&Denial> for Why {
             Denial::TransportProtocol(protocol) => Self::Transport(*protocol),
             Denial::Quota(_) => Self::Quota,
             Denial::Capacity(_) => Self::Capacity,
+            Denial::BadRequest(_) => Self::BadRequest,
+            Denial::UnknownAttribute(_) => Self::UnknownAttribute,
+            Denial::AllocationMismatch => Self::AllocationMismatch,
+            Denial::FamilyMismatch => Self::FamilyMismatch,
         }
     }
 }

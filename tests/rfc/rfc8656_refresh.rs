@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use turnkeep::relay::event::Event;
+use turnkeep::relay::event::{Denial, Event};
 use turnkeep::relay::{CloseReason, Family, Settings};
 use turnkeep::wire::attribute::Lifetime;
 use turnkeep::wire::header::Method;
@@ -135,7 +135,9 @@ fn a_refresh_just_before_expiry_wins() {
         world.advance_secs(1);
         assert_eq!(alice.refresh(&mut world, 600), 437);
         let expired = |event: &Event| matches!(event, Event::Closed { reason: CloseReason::Expired, .. });
-        assert!(world.events.last().is_some_and(expired));
+        let told: Vec<&Event> = world.events.iter().rev().take(3).collect();
+        let is_mismatch = |event: &Event| matches!(event, Event::Denied { denial: Denial::AllocationMismatch, .. });
+        assert!(matches!(told[..], [after, end, before] if is_mismatch(after) && expired(end) && is_mismatch(before)));
     }
 }
 

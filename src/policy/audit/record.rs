@@ -303,6 +303,10 @@ pub fn reason_of(denial: &Denial) -> &'static str {
         Denial::Credentials(reason) => reason.name(),
         Denial::Peer { .. } => "peer_denied",
         Denial::Client(_) => "client_denied",
+        Denial::BadRequest(_) => "bad_request",
+        Denial::UnknownAttribute(_) => "unknown_attribute",
+        Denial::AllocationMismatch => "allocation_mismatch",
+        Denial::FamilyMismatch => "family_mismatch",
         Denial::WrongUser => "wrong_user",
         Denial::Family(_) => "family_not_offered",
         Denial::TransportProtocol(_) => "transport_not_offered",
@@ -333,6 +337,12 @@ pub fn denial_sentence(request: RequestKind, code: u16, denial: &Denial) -> Stri
             Some(sentence) => sentence.into(),
             None => format!("The configured rule {:?} says so.", rule.0).into(),
         },
+        Denial::BadRequest(what) => format!("{what}.").into(),
+        Denial::UnknownAttribute(number) => format!("Attribute {number:#06x} must be understood and is not.").into(),
+        Denial::AllocationMismatch => {
+            "There is no allocation on the 5-tuple, or not yet, or there is one already.".into()
+        }
+        Denial::FamilyMismatch => "The relayed address is of the other address family.".into(),
         Denial::WrongUser => "The allocation or its 5-tuple is another user's.".into(),
         Denial::Family(family) => format!("Address family {family} is not offered.").into(),
         Denial::TransportProtocol(protocol) => format!("Transport protocol {protocol} is not offered.").into(),

@@ -43,8 +43,8 @@ pub(super) fn handle<P: Policy, E: Entropy>(
         // owner under a new credential is nobody else.
         let is_other = standing.who.user != sender.who.user;
         standing.suspended |= is_other;
-        let denial = is_other.then_some(Denial::WrongUser);
-        let refused = Refused { error: ErrorCode::ALLOCATION_MISMATCH, denial };
+        let denial = if is_other { Denial::WrongUser } else { Denial::AllocationMismatch };
+        let refused = Refused::with(ErrorCode::ALLOCATION_MISMATCH, denial);
         return server.refuse(request, &sender.who, answer, refused);
     }
     match begin(server, request, sender) {
@@ -70,17 +70,17 @@ fn begin<P: Policy, E: Entropy>(
     let transaction_id = request.message.transaction_id();
     match server.resting.claim(request.now.instant, &request.path, &sender.who.user, transaction_id) {
         Claim::Free => {}
-        Claim::Repeated => return Err(Refused::quietly(ErrorCode::ALLOCATION_MISMATCH)),
-        Claim::OtherUser => return Err(Refused::loudly(ErrorCode::ALLOCATION_MISMATCH, Denial::WrongUser)),
+        Claim::Repeated => return Err(Refused::allocation_mismatch()),
+        Claim::OtherUser => return Err(Refused::with(ErrorCode::ALLOCATION_MISMATCH, Denial::WrongUser)),
     }
     let wish = Wish::read(request, &server.settings)?;
     if server.table.is_full() {
         return Err(Refused::out_of("allocations"));
     }
     let lease = server.policy.admit(request.now, &sender.who, &request.path).map_err(|refusal| match refusal {
-        AdmitRefusal::Forbidden(refusal) => Refused::loudly(ErrorCode::FORBIDDEN, Denial::Client(refusal.rule)),
+        AdmitRefusal::Forbidden(refusal) => Refused::with(ErrorCode::FORBIDDEN, Denial::Client(refusal.rule)),
         AdmitRefusal::OverQuota(refusal) => {
-            Refused::loudly(ErrorCode::ALLOCATION_QUOTA_REACHED, Denial::Quota(refusal.rule))
+            Refused::with(ErrorCode::ALLOCATION_QUOTA_REACHED, Denial::Quota(refusal.rule))
         }
     })?;
     let allocation = Allocation {
@@ -193,7 +193,7 @@ fn check_transport(request: &Request<'_>) -> Result<(), Refused> {
     match transport.ok_or_else(|| invalid("REQUESTED-TRANSPORT is missing"))? {
         RequestedTransport::UDP => Ok(()),
         RequestedTransport(other) => {
-            Err(Refused::loudly(ErrorCode::UNSUPPORTED_TRANSPORT_PROTOCOL, Denial::TransportProtocol(other)))
+            Err(Refused::with(ErrorCode::UNSUPPORTED_TRANSPORT_PROTOCOL, Denial::TransportProtocol(other)))
         }
     }
 }
@@ -250,17 +250,15 @@ pub(in crate::relay) fn on_relay_failed<P: Policy, E: Entropy>(
         RelayFailure::DescriptorsExhausted => "file descriptors",
         RelayFailure::Refused => "relay sockets",
     });
-    if let Some(denial) = denial {
-        server.audit(Event::Denied {
-            at: now,
-            path: allocation.path,
-            who: Some(allocation.who.clone()),
-            allocation: None,
-            request: RequestKind::Allocate,
-            code: error.code,
-            denial,
-        });
-    }
+    server.audit(Event::Denied {
+        at: now,
+        path: allocation.path,
+        who: Some(allocation.who.clone()),
+        allocation: None,
+        request: RequestKind::Allocate,
+        code: error.code,
+        denial,
+    });
     let message = answer_late(&allocation, answer, |ready, _| ready.error(error));
     server.commands.extend(message);
 }
@@ -300,7 +298,7 @@ fn success<L>(
 }
 
 fn unsupported_family(number: u8) -> Refused {
-    Refused::loudly(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED, Denial::Family(number))
+    Refused::with(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED, Denial::Family(number))
 }
 
 fn number_of(family: Family) -> u8 {

@@ -44,7 +44,7 @@ fn bind<P: Policy, E: Entropy>(
     let ports = server.judge_peer(id, peer)?;
     if !ports.allow(peer.port()) {
         let rule = RuleId("peer.port".into());
-        return Err(Refused::loudly(ErrorCode::FORBIDDEN, Denial::Peer { peer, rule }));
+        return Err(Refused::with(ErrorCode::FORBIDDEN, Denial::Peer { peer, rule }));
     }
     if is_full {
         return Err(Refused::out_of("channels"));

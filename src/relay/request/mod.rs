@@ -67,6 +67,9 @@ pub(super) fn handle<P: Policy, E: Entropy>(
     };
     server.heard_from(&path, &sender);
     if !message.unknown_required().is_empty() {
+        let first = message.unknown_required().first().map_or(0, |unknown| unknown.0);
+        let code = ErrorCode::UNKNOWN_ATTRIBUTE.code;
+        server.audit_denial(&request, Some(&sender.who), code, Denial::UnknownAttribute(first));
         return answer.unknown_attributes(message.unknown_required());
     }
     match kind {
@@ -77,40 +80,42 @@ pub(super) fn handle<P: Policy, E: Entropy>(
     }
 }
 
-/// A refusal of an authenticated request: what the client is told, and what the audit trail is told if anything.
+/// A refusal of an authenticated request: what the client is told, and what the audit trail is told.
 struct Refused {
     error: ErrorCode<'static>,
-    denial: Option<Denial>,
+    denial: Denial,
 }
 
 impl Refused {
-    /// One that the audit trail need not know: the client's own mistake.
-    fn quietly(error: ErrorCode<'static>) -> Self {
-        Self { error, denial: None }
+    fn with(error: ErrorCode<'static>, denial: Denial) -> Self {
+        Self { error, denial }
     }
 
     /// 400, with the mistake in words.
     fn bad_request(reason: &'static str) -> Self {
-        Self::quietly(ErrorCode { reason, ..ErrorCode::BAD_REQUEST })
+        Self::with(ErrorCode { reason, ..ErrorCode::BAD_REQUEST }, Denial::BadRequest(reason))
     }
 
     /// 508, with what there is no more of.
     fn out_of(reason: &'static str) -> Self {
         let error = ErrorCode { reason, ..ErrorCode::INSUFFICIENT_CAPACITY };
-        Self::loudly(error, Denial::Capacity(reason))
+        Self::with(error, Denial::Capacity(reason))
     }
 
-    /// One that the audit trail hears of.
-    fn loudly(error: ErrorCode<'static>, denial: Denial) -> Self {
-        Self { error, denial: Some(denial) }
+    /// 437.
+    fn allocation_mismatch() -> Self {
+        Self::with(ErrorCode::ALLOCATION_MISMATCH, Denial::AllocationMismatch)
+    }
+
+    /// 443.
+    fn family_mismatch() -> Self {
+        Self::with(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH, Denial::FamilyMismatch)
     }
 }
 
 impl<P: Policy, E: Entropy> Server<P, E> {
     fn refuse(&mut self, request: &Request<'_>, who: &Identity, answer: Answer<'_>, refused: Refused) -> Verdict {
-        if let Some(denial) = refused.denial {
-            self.audit_denial(request, Some(who), refused.error.code, denial);
-        }
+        self.audit_denial(request, Some(who), refused.error.code, refused.denial);
         answer.error(refused.error)
     }
 
@@ -129,13 +134,13 @@ impl<P: Policy, E: Entropy> Server<P, E> {
 
     /// The allocation that the request is about: it stands, and it is the sender's (RFC 8656 §5).
     fn own_allocation(&mut self, request: &Request<'_>, sender: &Authenticated<'_>) -> Result<RelayId, Refused> {
-        let none = || Refused::quietly(ErrorCode::ALLOCATION_MISMATCH);
-        let (id, allocation) = self.table.by_path(&request.path).ok_or_else(none)?;
+        let standing = self.table.by_path(&request.path);
+        let (id, allocation) = standing.ok_or_else(Refused::allocation_mismatch)?;
         if allocation.relayed(request.now.instant).is_none() {
-            return Err(none());
+            return Err(Refused::allocation_mismatch());
         }
         if *allocation.username != *sender.username {
-            return Err(Refused::loudly(ErrorCode::WRONG_CREDENTIALS, Denial::WrongUser));
+            return Err(Refused::with(ErrorCode::WRONG_CREDENTIALS, Denial::WrongUser));
         }
         Ok(id)
     }
@@ -151,14 +156,14 @@ impl<P: Policy, E: Entropy> Server<P, E> {
     /// Whether the allocation may talk to `peer`: its family first, then policy (D-06 of the conformance list).
     fn judge_peer(&self, id: RelayId, peer: PeerAddr) -> Result<PeerPorts, Refused> {
         let Some(allocation) = self.table.get(id) else {
-            return Err(Refused::quietly(ErrorCode::ALLOCATION_MISMATCH));
+            return Err(Refused::allocation_mismatch());
         };
         if allocation.family() != Some(peer.family()) {
-            return Err(Refused::quietly(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH));
+            return Err(Refused::family_mismatch());
         }
         self.policy
             .judge_peer(&allocation.who, peer)
-            .map_err(|refusal| Refused::loudly(ErrorCode::FORBIDDEN, Denial::Peer { peer, rule: refusal.rule }))
+            .map_err(|refusal| Refused::with(ErrorCode::FORBIDDEN, Denial::Peer { peer, rule: refusal.rule }))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::relay::reason::CloseReason;
 use crate::relay::seam::{Entropy, Policy};
 use crate::relay::server::Server;
 use crate::relay::verdict::Verdict;
-use crate::wire::attribute::{ErrorCode, RequestedAddressFamily};
+use crate::wire::attribute::RequestedAddressFamily;
 
 pub(super) fn handle<P: Policy, E: Entropy>(
     server: &mut Server<P, E>,
@@ -36,7 +36,7 @@ fn refresh<P: Policy, E: Entropy>(
     let wanted = wanted.map_err(|_| Refused::bad_request("Invalid REQUESTED-ADDRESS-FAMILY"))?;
     let own = server.table.get(id).and_then(|allocation| allocation.family());
     if wanted.is_some_and(|wanted| family(wanted.0) != own) {
-        return Err(Refused::quietly(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH));
+        return Err(Refused::family_mismatch());
     }
     if asked == Some(0) {
         server.close(request.now, id, CloseReason::ClientRefresh);

@@ -89,7 +89,8 @@ impl Model {
         let asked = Asked { path, username, who, transaction, about: self.relayed_on(path) };
         let unknown = said.unknown_required();
         if !unknown.is_empty() {
-            return Outcome::answered(Answer { unknown, ..asked.transaction.answer(420) });
+            let note = asked.transaction.denied(Some(&asked.who), asked.about, 420, Why::UnknownAttribute);
+            return Outcome::answered(Answer { unknown, ..asked.transaction.answer(420) }).noting(note);
         }
         match said.method {
             Method::ALLOCATE => self.allocate(asked, said),
@@ -214,13 +215,25 @@ struct Asked {
 }
 
 impl Asked {
+    /// A refusal for a mistake of the client's, which its code names.
     fn refuse(&self, code: u16) -> Outcome {
-        Outcome::answered(self.transaction.answer(code))
+        let why = match code {
+            400 => Why::BadRequest,
+            437 => Why::AllocationMismatch,
+            443 => Why::FamilyMismatch,
+            other => unreachable!("{other} needs a reason"),
+        };
+        self.deny(code, why)
     }
 
-    /// A refusal that the audit trail is told of.
+    /// A refusal, of which the audit trail is told.
     fn deny(&self, code: u16, why: Why) -> Outcome {
-        self.refuse(code).noting(self.transaction.denied(Some(&self.who), self.about, code, why))
+        Outcome::answered(self.transaction.answer(code)).noting(self.transaction.denied(
+            Some(&self.who),
+            self.about,
+            code,
+            why,
+        ))
     }
 }
 
