@@ -1,8 +1,8 @@
 //! Instructions a relayed packet, counted by valgrind's callgrind: unlike nanoseconds they are the same on a busy
 //! machine, so a change of a few per cent shows, and a case above its budget fails.
 //!
-//! The harness runs itself under callgrind once a case, and has it collect inside [`measured`] only. That needs no crate
-//! and no runner of a version that matches, only `valgrind`.
+//! The harness runs itself under callgrind once a case, and has it collect inside [`measured`] only. That needs no
+//! crate and no runner of a version that matches, only `valgrind`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that reports")]
 
 mod support;

@@ -1,5 +1,6 @@
-//! Signing and checking a request of about 150 bytes, with the HMAC's key taken in once and cloned, and with it taken in
-//! each time; beside them the other codecs. What policy does once a credential, deriving the key, has rows of its own.
+//! Signing and checking a request of about 150 bytes, with the HMAC's key taken in once and cloned, and with it taken
+//! in each time; beside them the other codecs. What policy does once a credential, deriving the key, has rows of its
+//! own.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! A server with as many allocations as a bench wants, each with a channel to one peer and a permission for another; the
-//! packets that it is then given, and the messages that codecs read.
+//! A server with as many allocations as a bench wants, each with a channel to one peer and a permission for another;
+//! the packets that it is then given, and the messages that codecs read.
 #![allow(dead_code, unreachable_pub, reason = "each bench uses its own part")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot be set up must stop")]
 
