@@ -109,3 +109,19 @@ pub struct Path {
     /// The socket; not part of the identity of the 5-tuple.
     pub listener: ListenerId,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_as_what_it_is() {
+        let peer = PeerAddr("[2001:db8::1]:5000".parse().unwrap());
+        assert_eq!(
+            (format!("{peer}"), format!("{peer:?}")),
+            ("[2001:db8::1]:5000".into(), "[2001:db8::1]:5000".into())
+        );
+        assert_eq!((peer.ip(), peer.port(), peer.family()), ("2001:db8::1".parse().unwrap(), 5000, Family::V6));
+        assert_eq!(PeerAddr("192.0.2.1:5000".parse().unwrap()).family(), Family::V4);
+    }
+}

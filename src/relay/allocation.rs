@@ -218,3 +218,74 @@ impl<L> Table<L> {
         (0..).take(self.slots.len()).filter_map(|slot| self.at(slot)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::addr::{ClientAddr, ListenerId, ServerAddr, Transport};
+    use crate::relay::seam::UserId;
+    use crate::wire::integrity::PasswordAlgorithm;
+
+    fn path(client: u32) -> Path {
+        Path {
+            client: ClientAddr((client.to_be_bytes(), 5000).into()),
+            server: ServerAddr(([192, 0, 2, 9], 3478).into()),
+            transport: Transport::Udp,
+            listener: ListenerId(0),
+        }
+    }
+
+    fn allocation(client: u32) -> Allocation<()> {
+        let user = UserId("alice".into());
+        Allocation {
+            uuid: AllocationUuid([0; 16]),
+            path: path(client),
+            who: Identity { user, key_id: None, expires_unix: None, max_allocations: None },
+            username: Box::default(),
+            key: LongTermKey::derive(PasswordAlgorithm::Md5, b"", b"", b""),
+            transaction_id: TransactionId([0; 12]),
+            stage: Stage::Opening { answer: PendingAnswer { fingerprint: false, sha256: false } },
+            refused_family: None,
+            lifetime: Duration::ZERO,
+            opened: Now::default(),
+            permissions: Permissions::default(),
+            channels: Channels::default(),
+            totals: Totals::default(),
+            suspended: false,
+            lease: (),
+        }
+    }
+
+    #[test]
+    fn an_id_names_one_allocation_and_none_after_it() {
+        let mut table = Table::new(1);
+        let first = table.insert(allocation(1)).unwrap();
+        assert_eq!(table.find(&path(1)), Some(first));
+        assert!(table.remove(first).is_some_and(|removed| removed.path == path(1)));
+        let second = table.insert(allocation(2)).unwrap();
+        assert_eq!((second.slot, second.generation), (first.slot, first.generation + 1));
+        assert!(table.get(first).is_none() && table.get_mut(first).is_none() && table.remove(first).is_none());
+        assert_eq!((table.find(&path(1)), table.at(first.slot), table.len()), (None, Some(second), 1));
+        assert!(table.by_path(&path(2)).is_some_and(|(id, found)| id == second && found.path == path(2)));
+    }
+
+    #[test]
+    fn a_crowd_that_has_left_holds_no_memory() {
+        let mut table = Table::new(1);
+        let ids: Vec<_> = (0..20_000).map(|client| table.insert(allocation(client)).unwrap()).collect();
+        let crowded = table.by_five_tuple.capacity();
+        for id in &ids[10..] {
+            table.remove(*id);
+        }
+        assert!(crowded >= 20_000 && table.by_five_tuple.capacity() < 4_000, "{}", table.by_five_tuple.capacity());
+        assert_eq!(table.ids(), ids[..10]);
+        assert!((0..10).all(|client| table.find(&path(client)) == Some(ids[client as usize])));
+    }
+
+    #[test]
+    fn before_it_is_open_an_allocation_is_nowhere_and_relays_nothing() {
+        let allocation = allocation(1);
+        assert_eq!((allocation.relayed(Instant::default()), allocation.family()), (None, None));
+        assert_eq!(allocation.record(), None);
+    }
+}

@@ -56,3 +56,43 @@ impl Counters {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drops_are_counted_by_reason_and_in_all() {
+        let mut counters = Counters::default();
+        for (times, reason) in (1..).zip(DropReason::ALL) {
+            (0..times).for_each(|_| counters.count_drop(*reason));
+        }
+        for (times, reason) in (1..).zip(DropReason::ALL) {
+            assert_eq!(counters.dropped(*reason), times, "{reason}");
+        }
+        let reasons = DropReason::ALL.len() as u64;
+        assert_eq!(counters.dropped_in_all(), reasons * (reasons + 1) / 2);
+    }
+
+    #[test]
+    fn the_counts_of_two_servers_add_up() {
+        let counted = |unit: u64, reason| {
+            let mut counters = Counters {
+                packets_to_peers: unit,
+                bytes_to_peers: 2 * unit,
+                packets_to_clients: 3 * unit,
+                bytes_to_clients: 4 * unit,
+                replies: 5 * unit,
+                pending: 6 * unit,
+                drops: Drops::default(),
+            };
+            counters.count_drop(reason);
+            counters
+        };
+        let mut sum = counted(1, DropReason::Malformed);
+        sum.add(&counted(10, DropReason::NoPermission));
+        let mut expected = counted(11, DropReason::Malformed);
+        expected.count_drop(DropReason::NoPermission);
+        assert_eq!(sum, expected);
+    }
+}

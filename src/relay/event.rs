@@ -152,3 +152,42 @@ impl Event {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::addr::{ClientAddr, ListenerId, ServerAddr, Transport};
+    use crate::relay::seam::UserId;
+
+    #[test]
+    fn every_event_knows_when_it_happened() {
+        let path = Path {
+            client: ClientAddr(([203, 0, 113, 5], 40_000).into()),
+            server: ServerAddr(([192, 0, 2, 9], 3478).into()),
+            transport: Transport::Udp,
+            listener: ListenerId(0),
+        };
+        let who = Identity { user: UserId("alice".into()), key_id: None, expires_unix: None, max_allocations: None };
+        let relayed = RelayedAddr(([198, 51, 100, 1], 50_000).into());
+        let opened = Now::default();
+        let allocation = AllocationRecord { uuid: AllocationUuid([0; 16]), who, path, relayed, opened };
+        let at = Now { unix_millis: 7, ..opened };
+        let (lifetime, totals, reason) = (Duration::ZERO, Totals::default(), CloseReason::Expired);
+        let denied = Event::Denied {
+            at,
+            path,
+            who: None,
+            allocation: None,
+            request: RequestKind::Refresh,
+            code: 441,
+            denial: Denial::WrongUser,
+        };
+        let events = [
+            Event::Opened { at, allocation: allocation.clone(), lifetime },
+            Event::Refreshed { at, allocation: allocation.clone(), lifetime, totals },
+            Event::Closed { at, allocation, reason, totals },
+            denied,
+        ];
+        assert_eq!(events.map(|event| event.at()), [at; 4]);
+    }
+}

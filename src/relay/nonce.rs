@@ -187,6 +187,11 @@ mod tests {
     const T: u64 = 1_795_285_900;
 
     #[test]
+    fn a_key_is_not_shown() {
+        assert_eq!(format!("{:?}", NonceKey::new([7; 32])), "NonceKey");
+    }
+
+    #[test]
     fn begins_with_the_cookie_and_the_feature_bits() {
         // RFC 8489 §9.2 (C-057, C-058).
         let here = path("192.0.2.1:1", "192.0.2.9:3478");

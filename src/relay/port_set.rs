@@ -75,6 +75,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn shows_how_many_and_not_which() {
+        let mut set = PortSet::default();
+        set.insert(1000..=1999);
+        assert_eq!(format!("{set:?}"), "PortSet(1000 ports)");
+    }
+
+    #[test]
     fn holds_what_was_put_in_and_not_taken_out() {
         let mut set = PortSet::new();
         assert!(set.is_empty());

@@ -120,3 +120,18 @@ pub trait EventSink {
     /// Hands one event over.
     fn record(&mut self, event: super::event::Event);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_all_but_0_or_those_of_a_range_or_a_list() {
+        let mut list = PortSet::new();
+        list.insert(80..=80);
+        let allowed = |ports: PeerPorts| [0, 1, 79, 80, 81, u16::MAX].map(|port| ports.allow(port));
+        assert_eq!(allowed(PeerPorts::Any), [false, true, true, true, true, true]);
+        assert_eq!(allowed(PeerPorts::Only(80..=81)), [false, false, false, true, true, false]);
+        assert_eq!(allowed(PeerPorts::Listed(Arc::new(list))), [false, false, false, true, false, false]);
+    }
+}

@@ -86,3 +86,20 @@ impl<'a> Answer<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::attribute::Data;
+
+    /// No answer of ours is that long: were one, nothing would be sent, and no half of it.
+    #[test]
+    fn what_does_not_fit_is_not_answered() {
+        let mut out = [0; MAX_REPLY];
+        let answer = |out| Answer::to(Method::ALLOCATE, TransactionId([7; 12]), true, out);
+        let verdict = answer(&mut out).success(|writer| writer.put(&Data(&[0; MAX_REPLY - 32])));
+        assert_eq!(verdict, Verdict::Reply { len: MAX_REPLY });
+        let verdict = answer(&mut out).success(|writer| writer.put(&Data(&[0; MAX_REPLY - 31])));
+        assert_eq!(verdict, Verdict::Drop(DropReason::TooLong));
+    }
+}
