@@ -21,6 +21,7 @@ mod packet;
 mod port_pool;
 mod relay_range;
 mod relay_socket;
+pub mod sim;
 mod sys;
 mod worker;
 

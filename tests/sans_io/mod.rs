@@ -10,7 +10,7 @@ pub mod stun;
 mod world;
 
 pub use client::{Client, Kind, SERVER, SERVER_V6};
-pub use judge::xored_address;
+pub use judge::{Judge, xored_address};
 pub use message::{Attribute, Raw, channel_header, channel_message, code, message, only_reply, outcome, refusal};
 pub use policy::{BRIEF_UNTIL, EPOCH, Lease, REALM, Seeded, TestPolicy, password_of};
 pub use world::{Output, World, settings};
