@@ -8,7 +8,7 @@
 //! | relay | [`relay`] | the TURN server as a sans-IO state machine: time, randomness and policy answers are arguments |
 //! | policy | [`policy`] | credentials, peers, limits, audit; no socket |
 //! | engine | `engine` | sockets and threads; no policy |
-//! | service | `config`, `telemetry`, `supervisor` | puts the floors together and runs them |
+//! | service | `config`, `telemetry`, `supervisor`, `load` | puts the floors together and runs them; measures servers |
 //! | cli | `cli` | the commands |
 
 #[cfg(feature = "server")]
@@ -17,6 +17,8 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "server")]
 pub mod engine;
+#[cfg(feature = "server")]
+pub mod load;
 pub mod policy;
 pub mod relay;
 #[cfg(feature = "server")]

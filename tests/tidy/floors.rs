@@ -12,7 +12,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("engine", &["wire", "relay"]),
     ("config", BELOW_CLI),
     ("control", BELOW_CLI),
-    ("load", BELOW_CLI),
+    // A measure that shares code with what it measures would share its faults.
+    ("load", &["wire", "engine"]),
     ("probe", BELOW_CLI),
     ("sandbox", BELOW_CLI),
     ("supervisor", BELOW_CLI),
@@ -37,6 +38,9 @@ const SOCKETS: &[&str] = &["UdpSocket", "TcpStream", "TcpListener", "UnixStream"
 const OUTSIDE_WORLD: &[&str] =
     &["std::fs", "std::io", "std::thread", "std::process", "std::env", "UdpSocket", "TcpStream"];
 
+/// What a floor may name of a floor below it, where that is not all: (floor, the other, what of it).
+const PARTS: &[(&str, &str, &str)] = &[("load", "engine", "sys")];
+
 /// The one file below the service floor that reads clocks; everywhere else time is an argument.
 const CLOCK_FILE: &str = "src/engine/clock.rs";
 /// The modules that may hold `unsafe`.
@@ -52,6 +56,19 @@ pub(crate) fn uses(source: &Source, report: &mut Report) {
         if FLOORS.iter().any(|(name, _)| *name == named) && named != floor && !may_use.contains(&named.as_str()) {
             let mend = "move what is needed to a lower floor, or take it as an argument";
             report.at(source, at, format!("{floor} uses {named}, which is not below it"), mend);
+        }
+    }
+    for (_, other, part) in PARTS.iter().filter(|(name, ..)| *name == floor) {
+        for at in source.find(&format!("crate::{other}")) {
+            let rest = &source.code[at + "crate::".len() + other.len()..];
+            if !rest.starts_with(&format!("::{part}::")) {
+                report.at(
+                    source,
+                    at,
+                    format!("{floor} uses more of {other} than {part}"),
+                    "name the part's path whole",
+                );
+            }
         }
     }
     for at in source.find("#[path") {
@@ -217,11 +234,13 @@ fn upward_uses_are_found() {
     assert_eq!(complaints(uses, "src/policy/a/b.rs", "use super::super::super::config::C;\n"), [1]);
     assert_eq!(complaints(uses, "src/policy/a.rs", "mod b {\n    use super::super::super::engine::C;\n}\n"), [2]);
     assert_eq!(complaints(uses, "src/cellar/mod.rs", "fn a() {}\n"), [1]);
+    assert_eq!(complaints(uses, "src/load/a.rs", "use crate::relay::B;\nuse crate::engine::C;\n"), [1, 2]);
 }
 
 #[test]
 fn downward_uses_and_prose_pass() {
     assert!(passes(uses, "src/cli/a.rs", "use crate::config::B;\n"));
+    assert!(passes(uses, "src/load/a.rs", "use crate::engine::sys::epoll::Epoll;\nuse crate::wire::B;\n"));
     assert!(passes(uses, "src/relay/a.rs", "//! See [`crate::engine`].\nuse super::policy::B;\n"));
     assert!(passes(uses, "src/relay/mod.rs", "use crate::relay::addr::Family;\nuse self::engine::A;\n"));
     assert!(passes(uses, "tests/a.rs", "use turnkeep::engine::B;\n"));
