@@ -1,5 +1,7 @@
 //! What the server asks its engine to do: side effects as a queue.
 
+use std::fmt;
+
 use super::addr::{Family, Path};
 use super::event::Event;
 
@@ -33,8 +35,7 @@ pub enum RelayFailure {
     Refused,
 }
 
-/// A side effect for the engine to carry out, in order.
-#[derive(Debug)]
+/// A side effect for the engine to carry out, in order. Its `Debug` tells the length of a message and no byte of it.
 pub enum Command {
     /// Open a relay socket and answer with `Server::on_relay_opened` or `Server::on_relay_failed`.
     OpenRelay {
@@ -59,4 +60,66 @@ pub enum Command {
     },
     /// Hand an event to the audit trail.
     Audit(Box<Event>),
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OpenRelay { relay, family, parity } => {
+                let mut open = f.debug_struct("OpenRelay");
+                open.field("relay", relay).field("family", family).field("parity", parity).finish()
+            }
+            Self::CloseRelay { relay } => f.debug_struct("CloseRelay").field("relay", relay).finish(),
+            Self::SendToClient { path, message } => {
+                f.debug_struct("SendToClient").field("path", path).field("len", &message.len()).finish()
+            }
+            Self::Audit(event) => f.debug_tuple("Audit").field(event).finish(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::addr::{ClientAddr, ListenerId, RelayedAddr, ServerAddr, Transport};
+    use crate::relay::clock::Now;
+    use crate::relay::event::{AllocationRecord, AllocationUuid};
+    use crate::relay::seam::{Identity, UserId};
+    use crate::relay::verdict::{FRONT_MAX, Front, PeerVerdict, Verdict};
+
+    /// In decimal 171, which nothing else here is.
+    const MARK: u8 = 0xAB;
+
+    /// A message can hold a payload, and what is formatted ends in a log some day.
+    #[test]
+    fn debug_tells_lengths_and_no_byte() {
+        let path = Path {
+            client: ClientAddr(([203, 0, 113, 5], 40_000).into()),
+            server: ServerAddr(([192, 0, 2, 9], 3478).into()),
+            transport: Transport::Udp,
+            listener: ListenerId(0),
+        };
+        let relay = RelayId { slot: 0, generation: 1 };
+        let who = Identity { user: UserId("alice".into()), key_id: None, expires_unix: None, max_allocations: None };
+        let relayed = RelayedAddr(([198, 51, 100, 1], 50_000).into());
+        let uuid = AllocationUuid([MARK; 16]);
+        let allocation = AllocationRecord { uuid, who, path, relayed, opened: Now::default() };
+        let opened = Event::Opened { at: Now::default(), allocation, lifetime: std::time::Duration::from_secs(600) };
+        let front = Front::new(&[MARK; FRONT_MAX]);
+        let shown: [&dyn fmt::Debug; 6] = [
+            &Command::OpenRelay { relay, family: Family::V4, parity: PortParity::Even },
+            &Command::CloseRelay { relay },
+            &Command::SendToClient { path, message: Box::new([MARK; 77]) },
+            &Command::Audit(opened.into()),
+            &PeerVerdict::ToClient { path, front, padding: 3 },
+            &Verdict::Reply { len: 44 },
+        ];
+        let lines = shown.map(|what| format!("{what:?}\n{what:#?}"));
+        for line in &lines {
+            assert!(!line.contains("171") && !line.contains("0xab"), "{line}");
+        }
+        assert!(lines[2].contains("len: 77"), "{}", lines[2]);
+        assert!(lines[3].contains(&"ab".repeat(16)), "{}", lines[3]);
+        assert!(lines[4].contains("len: 48"), "{}", lines[4]);
+    }
 }

@@ -1,5 +1,6 @@
 //! What happened, for the audit trail: typed, without payload, and with no more identity than policy gave.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::addr::{Path, PeerAddr, RelayedAddr};
@@ -8,8 +9,14 @@ use super::reason::{AuthReason, CloseReason, RuleId};
 use super::seam::Identity;
 
 /// An allocation's name in the audit trail: a UUIDv7 (RFC 9562 §5.7), so that it never repeats, restart or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AllocationUuid(pub [u8; 16]);
+
+impl fmt::Debug for AllocationUuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AllocationUuid({:032x})", u128::from_be_bytes(self.0))
+    }
+}
 
 /// What an allocation relayed so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! What is to be done with a datagram: the return value of the packet path.
 
+use std::fmt;
 use std::ops::Range;
 
 use super::addr::{Path, PeerAddr};
@@ -52,8 +53,8 @@ pub enum PeerVerdict {
 /// of 20 bytes, XOR-PEER-ADDRESS of 24 and a DATA header of 4.
 pub const FRONT_MAX: usize = 48;
 
-/// The bytes that go before a payload on its way to the client.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The bytes that go before a payload on its way to the client. Its `Debug` tells how many.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Front {
     bytes: [u8; FRONT_MAX],
     len: u8,
@@ -70,5 +71,11 @@ impl Front {
         let mut bytes = [0; FRONT_MAX];
         bytes.iter_mut().zip(front).for_each(|(to, from)| *to = *from);
         Self { bytes, len: u8::try_from(front.len().min(FRONT_MAX)).unwrap_or_default() }
+    }
+}
+
+impl fmt::Debug for Front {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Front").field("len", &self.len).finish()
     }
 }
