@@ -524,5 +524,7 @@ fn every_built_in_refusal_has_a_sentence() {
         let rule = verdict(&policy, ip).unwrap_err();
         assert!(sentence(&rule).is_some_and(|sentence| sentence.ends_with('.')), "{ip}: {rule}");
     }
+    // ChannelBind's own, for a port that the answer about its peer leaves out.
+    assert!(sentence("peer.port").is_some());
     assert_eq!(sentence("no such rule"), None);
 }

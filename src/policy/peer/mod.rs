@@ -246,6 +246,8 @@ const OWN_ADDRESS: &str = "own.address";
 const OWN_BACKEND: &str = "own.backend";
 const PORT_TOO_LOW: &str = "port.too_low";
 const PORT_DENIED: &str = "port.denied";
+/// The relay floor's own: a channel to a port that the answer about its peer leaves out (RFC 8656 §12.2).
+const PEER_PORT: &str = "peer.port";
 const SOURCE_6TO4: &str = "source.6to4";
 const SOURCE_TEREDO: &str = "source.teredo";
 
@@ -254,6 +256,7 @@ const SENTENCES: &[(&str, &str)] = &[
     (OWN_BACKEND, "The peer is a host that the relay itself depends on."),
     (PORT_TOO_LOW, "The peer's port is below the smallest that is allowed."),
     (PORT_DENIED, "The peer's port is one that no peer may have."),
+    (PEER_PORT, "The peer may be reached, but not on this port."),
     (SOURCE_6TO4, "A client must not come from a 6to4 address (RFC 8656 §21.4)."),
     (SOURCE_TEREDO, "A client must not come from a Teredo address (RFC 8656 §21.4)."),
 ];
