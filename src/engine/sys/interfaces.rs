@@ -7,13 +7,15 @@ use std::ptr::{self, NonNull};
 use super::checked;
 use super::sockaddr::RawAddr;
 
-/// Every address of every interface, once.
+/// Every address of every interface and the broadcast addresses of their networks, each once: whatever is sent to one
+/// of them reaches this host.
 ///
 /// # Errors
 /// The kernel's or the C library's, such as a sandbox that forbids netlink sockets.
 pub(crate) fn local_addresses() -> io::Result<Vec<IpAddr>> {
     let list = List::get()?;
-    let mut addresses: Vec<IpAddr> = list.entries().filter_map(|entry| address_of(entry.ifa_addr)).collect();
+    let own = list.entries().filter_map(|entry| address_of(entry.ifa_addr));
+    let mut addresses: Vec<IpAddr> = own.chain(list.entries().filter_map(broadcast_address)).collect();
     addresses.sort_unstable();
     addresses.dedup();
     Ok(addresses)
@@ -46,6 +48,14 @@ impl Drop for List {
             unsafe { libc::freeifaddrs(head.as_ptr()) };
         }
     }
+}
+
+/// The broadcast address of an IPv4 network. Where the interface cannot broadcast, or the network is too small for it
+/// (RFC 3021), the field holds the other end of the link, who is a stranger.
+fn broadcast_address(entry: &libc::ifaddrs) -> Option<IpAddr> {
+    let can_broadcast = u32::try_from(libc::IFF_BROADCAST).is_ok_and(|flag| entry.ifa_flags & flag != 0);
+    let Some(IpAddr::V4(mask)) = address_of(entry.ifa_netmask) else { return None };
+    (can_broadcast && mask.to_bits().leading_ones() < 31).then(|| address_of(entry.ifa_ifu)).flatten()
 }
 
 /// `address` is null, or a socket address whose family says how long it is.
