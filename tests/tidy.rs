@@ -2,8 +2,12 @@
 //! complaint names the place and the mend. A rule that stands in the way is changed here, in the open.
 #![expect(clippy::print_stderr, reason = "a note is not a failure")]
 
+#[path = "tidy/documents.rs"]
+mod documents;
 #[path = "tidy/floors.rs"]
 mod floors;
+#[path = "support/golden.rs"]
+mod golden;
 #[path = "tidy/source.rs"]
 mod source;
 #[path = "tidy/style.rs"]
@@ -63,6 +67,11 @@ fn lines_are_clean() {
 #[test]
 fn no_machine_is_named() {
     hold(style::machine_paths);
+}
+
+#[test]
+fn links_lead_somewhere() {
+    hold(documents::links);
 }
 
 #[test]

@@ -80,6 +80,7 @@ fn the_record_of_an_allocation_comes_before_its_answer() {
     assert!(opened, "recorded by the time the client knows");
 }
 
+///
 #[test]
 fn a_second_start_fails_and_the_first_loses_nothing() {
     let first = start(&with_workers(2, loopback()));
@@ -128,6 +129,7 @@ fn a_full_port_range_is_a_508_until_a_port_is_free() {
     assert_eq!(second.allocate().port(), port);
 }
 
+///
 #[test]
 fn a_panic_costs_one_worker_its_clients_and_nobody_else_anything() {
     let relay = start(&with_workers(2, loopback()));
@@ -167,6 +169,7 @@ fn a_panic_costs_one_worker_its_clients_and_nobody_else_anything() {
     assert_eq!(relay.engine.running(), 2);
 }
 
+///
 #[test]
 fn counters_are_live_and_never_fall() {
     let relay = start(&loopback());
@@ -188,6 +191,7 @@ fn counters_are_live_and_never_fall() {
     relay.until(|workers| workers[0].relay.packets_to_clients == 30 && workers[0].relays_open == 0);
 }
 
+///
 #[test]
 fn a_flood_at_relayed_ports_starves_neither_requests_nor_other_relays() {
     // Once at one port, and once at more ports than a turn serves.

@@ -13,6 +13,7 @@ use crate::harness::{Client, listening, loopback, next, peer, start};
 /// EF with ECT(0), LE with CE, AF41 with ECT(1), and nothing.
 const MARKS: [u8; 4] = [46 << 2 | 0b10, 1 << 2 | 0b11, 34 << 2 | 0b01, 0];
 
+/// C-231, C-232.
 #[test]
 fn dscp_and_ecn_are_copied_both_ways() {
     let relay = start(&loopback());
@@ -23,6 +24,7 @@ fn dscp_and_ecn_are_copied_both_ways() {
     }
 }
 
+/// C-231.
 #[test]
 fn a_fixed_dscp_still_carries_ecn() {
     let relay = start(&EngineConfig { dscp: Dscp::Fixed(26), ..loopback() });
@@ -61,6 +63,7 @@ fn round_trips(server: SocketAddr) -> Vec<(u8, u8)> {
     trips
 }
 
+/// C-233.
 #[test]
 #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn dont_fragment_sets_df_on_that_packet_alone() {
@@ -94,6 +97,7 @@ fn dont_fragment_sets_df_on_that_packet_alone() {
     assert!(!df_of_next(&sniffer, client.server.port(), client.socket.local_addr().unwrap().port()));
 }
 
+/// C-238.
 #[test]
 fn dont_fragment_is_ignored_over_ipv6() {
     let relay = start(&loopback());

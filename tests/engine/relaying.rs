@@ -79,6 +79,7 @@ fn bursts_keep_their_order_between_channels_indications_and_peers() {
     }
 }
 
+/// C-242.
 #[test]
 fn a_payload_that_would_outgrow_its_datagram_is_dropped_and_counted() {
     let relay = start(&loopback());
@@ -107,6 +108,7 @@ fn strangers_reach_nobody() {
     assert!(is_quiet(&client.socket) && is_quiet(&stranger));
 }
 
+/// C-199.
 #[test]
 fn a_peer_that_is_gone_disturbs_nobody() {
     let relay = start(&loopback());

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-/// Item ids, and where the text stands: `C-108, A-001, RFC 8656 §7.2: what is shown`.
+/// Item ids, and where the text stands: `C-nnn, A-nnn, RFC 8656 §7.2: what is shown`.
 fn is_regular(comment: &str) -> bool {
     let Some((items, text)) = comment.split_once(": ") else { return false };
     let mut words = items.split(", ");

@@ -166,7 +166,7 @@ fn a_nonce_that_was_not_minted_here_is_refused_first() {
 }
 
 /// C-064, C-087, A-077, RFC 8489 §9.2.4: that holds for a USERHASH, too: who shows no NONCE of ours fills no audit
-/// trail.
+/// trail. With one it is a 401 (D-25).
 #[test]
 fn a_foreign_nonce_goes_before_a_userhash() {
     let (mut world, mut alice) = (World::default(), Client::alice());
@@ -174,7 +174,7 @@ fn a_foreign_nonce_goes_before_a_userhash() {
     let with_hash =
         |alice: &mut Client| alice.forged(Method::ALLOCATE, &[], |all| all[0] = Raw(number::USERHASH, vec![7; 32]));
     let request = with_hash(&mut alice);
-    assert_eq!(code(&only_reply(world.client_says(alice.path, &request))), 401, "anonymity is not offered (D-25)");
+    assert_eq!(code(&only_reply(world.client_says(alice.path, &request))), 401, "anonymity is not offered");
     world.events.clear();
     alice.nonce = b"obMatJos2gAAAforeign".to_vec();
     let request = with_hash(&mut alice);

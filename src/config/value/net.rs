@@ -194,6 +194,7 @@ mod tests {
         T::parse(text).err().unwrap_or_else(|| "(taken)".into()).into_owned()
     }
 
+    ///
     #[test]
     fn listeners_have_a_port_and_may_be_wildcards() {
         for text in ["0.0.0.0:3478", "[::]:3478", "203.0.113.5:443", "[fe80::1%2]:3478"] {

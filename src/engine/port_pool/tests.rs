@@ -1,4 +1,4 @@
-//! The pool against a naive model, and its randomness (abuse cases; decision D-09).
+//! The pool against a naive model, and its randomness (A-061, A-087, A-104; C-103, C-145, C-146; D-09).
 
 use std::collections::{BTreeMap, HashMap};
 
