@@ -65,6 +65,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("peers.deny.id", "id = 'tens'", "id = 'no-tens'"),
     ("peers.deny.cidr", "10.0.0.0/8", "10.0.0.0/9"),
     ("limits.allocations_per_user", "[limits]", "[limits]\nallocations_per_user = 3"),
+    ("limits.allocations_per_user_per_minute", "[limits]", "[limits]\nallocations_per_user_per_minute = 7"),
     ("limits.max_lifetime", "[limits]", "[limits]\nmax_lifetime = '20m'"),
     ("audit.enabled", "[audit]", "[audit]\nenabled = false"),
     ("audit.path", "'audit.jsonl'", "'other.jsonl'"),
@@ -90,7 +91,7 @@ fn told(directory: &TempDir, text: &str) -> String {
     tell(&translate::relay_settings(&plan.config, NonceKey::new([0; 32])));
     tell(&translate::peer_settings(&plan.config, &[]));
     tell(&translate::node_name(&plan.config, "host"));
-    tell(&plan.config.limits.allocations_per_user);
+    tell(&(&plan.config.limits.allocations_per_user, &plan.config.limits.allocations_per_user_per_minute));
     tell(&plan.audit);
     tell(&plan.config.log);
     let authenticator = translate::authenticator(&plan.config, plan.keys);

@@ -13,6 +13,7 @@ use turnkeep::policy::auth::mint::{MintError, MintRequest, Owner};
 use turnkeep::policy::auth::secret::{PasswordHash, Secret, SecretId, Secrets};
 use turnkeep::policy::auth::static_users::StaticUsers;
 use turnkeep::policy::auth::username::{Expiry, Grammar, Layout, Separator, UsernameOrder};
+use turnkeep::policy::limit::rate::AllocationRate;
 use turnkeep::policy::limit::user::AllocationsByUser;
 use turnkeep::policy::peer::canonical::Embeddings;
 use turnkeep::policy::peer::{OwnHost, PeerPolicy, PeerSettings};
@@ -396,6 +397,10 @@ fn relay_policy_on(max_allocations_per_user: u32, addresses: Vec<IpAddr>) -> Rel
         authenticator: north().into(),
         peers: PeerPolicy::new(&peers).unwrap(),
         allocations: AllocationsByUser::default(),
+        allocation_rate: AllocationRate::new(
+            60.try_into().unwrap(),
+            (2 * max_allocations_per_user).try_into().unwrap(),
+        ),
         max_allocations_per_user,
     }
 }
@@ -424,6 +429,21 @@ fn a_056_ten_credentials_of_one_user_share_one_limit() {
     assert!(rule_sentence(&refusal.rule.0).is_some());
     drop(leases);
     assert_eq!(policy.allocations.users(), 0);
+}
+
+/// Who comes and goes without end would have all relayed ports at rest, with one allocation of his own.
+#[test]
+fn coming_and_going_without_end_is_refused_with_a_rule_of_its_own() {
+    let policy = relay_policy(4);
+    let username = format!("{EXPIRY}:alice");
+    let who = sign_in(&policy.authenticator, &username, &signed(&username), NOW).unwrap();
+    let come = |now: Now| policy.admit(now, &who, &path("198.51.100.7:40000")).map(drop);
+    assert_eq!((0..1000).filter(|_| come(at(NOW)).is_ok()).count(), 8);
+    let Err(AdmitRefusal::OverQuota(refusal)) = come(at(NOW)) else { panic!("not over quota") };
+    assert_eq!(refusal.rule.to_string(), "limit.allocation_rate_per_user");
+    assert!(rule_sentence(&refusal.rule.0).is_some());
+    let later = Now { instant: at(NOW).instant.after(Duration::from_secs(3)), ..at(NOW) };
+    assert_eq!((0..1000).filter(|_| come(later).is_ok()).count(), 3);
 }
 
 #[test]

@@ -305,7 +305,8 @@ mod tests {
             [
                 "3: error: unknown key \"max_ttl\" at the top level; it belongs into [credentials]",
                 "5: error: unknown key \"users_file\" in [limits]; it belongs into [credentials]",
-                "6: error: unknown key \"frobnicate\" in [limits]; known are allocations_per_user, max_lifetime",
+                "6: error: unknown key \"frobnicate\" in [limits]; known are allocations_per_user, \
+                 allocations_per_user_per_minute, max_lifetime",
             ]
         );
     }

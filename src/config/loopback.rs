@@ -27,7 +27,11 @@ impl Config {
             relay: Relay { ports: PORTS, addresses: addresses.iter().map(relay_address).collect(), ..Relay::default() },
             credentials: Credentials::default(),
             peers: Peers { allowed: Vec::from([Cidr::LOOPBACK_V4, Cidr::LOOPBACK_V6].map(rule)), ..Peers::default() },
-            limits: Limits { allocations_per_user: Whole::of(ALLOCATIONS_PER_USER), ..Limits::default() },
+            limits: Limits {
+                allocations_per_user: Whole::of(ALLOCATIONS_PER_USER),
+                allocations_per_user_per_minute: Whole::of(ALLOCATIONS_PER_USER * 10),
+                ..Limits::default()
+            },
             audit: Audit::default(),
             log: Log::default(),
         }

@@ -312,13 +312,21 @@ pub struct Limits {
     /// Allocations of one user at a time, over all workers. A browser makes one for each network interface, address
     /// family and URL: 6 to 12 are usual for one person in one call.
     pub allocations_per_user: Whole<1, 1_000_000>,
+    /// Allocations that one user may begin in a minute, in the long run; after a pause twice allocations_per_user at
+    /// once. A freed port rests before it is used again, so somebody who comes and goes without end would use up
+    /// relay.ports.
+    pub allocations_per_user_per_minute: Whole<1, 10_000_000>,
     /// The longest lifetime that is granted at a time; clients refresh before it ends (RFC 8656 §7.2).
     pub max_lifetime: Period<600, 3600>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { allocations_per_user: Whole::of(12), max_lifetime: Period::of_secs(3600) }
+        Self {
+            allocations_per_user: Whole::of(12),
+            allocations_per_user_per_minute: Whole::of(60),
+            max_lifetime: Period::of_secs(3600),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The configuration in the terms of the floors below.
 
 use std::net::IpAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use super::keys::Keys;
 use super::schema::{ChannelNumbers, Config, PeerRule, UsernameOrder};
@@ -10,6 +10,7 @@ use crate::engine::{self, EngineConfig, RelayConfig, Rest};
 use crate::policy::auth::Authenticator;
 use crate::policy::auth::ephemeral::Ephemeral;
 use crate::policy::auth::username::{self, Grammar};
+use crate::policy::limit::rate::AllocationRate;
 use crate::policy::peer::canonical::Embeddings;
 use crate::policy::peer::{self, OwnHost, PeerSettings};
 use crate::relay::{Families, NonceKey, Settings};
@@ -89,6 +90,14 @@ pub fn relay_settings(config: &Config, nonce_key: NonceKey) -> Settings {
             ChannelNumbers::Rfc5766 => channel_data::ChannelNumbers::Rfc5766,
         },
     }
+}
+
+/// How often users may begin allocations.
+pub fn allocation_rate(config: &Config) -> AllocationRate {
+    let limits = &config.limits;
+    let at_least_one = |count: u32| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
+    let at_once = limits.allocations_per_user.get().saturating_mul(2);
+    AllocationRate::new(at_least_one(limits.allocations_per_user_per_minute.get()), at_least_one(at_once))
 }
 
 /// Who may use the relay.

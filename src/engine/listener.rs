@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use super::buffers::Buffers;
 use super::error::EngineError;
 use super::intake::Intake;
 use super::outbox::Queue;
@@ -30,27 +31,8 @@ pub(super) struct Listener {
 pub struct Listening {
     /// With the port that was found, where 0 was asked for.
     pub address: SocketAddr,
-    /// The receive buffer of each socket.
-    pub receive_buffer: Granted,
-    /// The send buffer of each socket.
-    pub send_buffer: Granted,
-}
-
-/// A size that was asked of the kernel and the one it gave, in bytes. It gives less where `net.core.rmem_max` or
-/// `wmem_max` say so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Granted {
-    /// Asked for.
-    pub asked: usize,
-    /// Got.
-    pub granted: usize,
-}
-
-impl Granted {
-    /// Less than was asked for.
-    pub fn is_short(self) -> bool {
-        self.granted < self.asked
-    }
+    /// Those of each socket.
+    pub buffers: Buffers,
 }
 
 /// Binds every address for every worker: all of them or none.
@@ -116,13 +98,7 @@ impl Listener {
 
     /// What is to be told of it.
     fn listening(&self, asked: usize) -> io::Result<Listening> {
-        // The kernel doubles what it grants, to account for its own bookkeeping (socket(7)).
-        let granted = |size: usize| Granted { asked, granted: size / 2 };
-        Ok(Listening {
-            address: self.address,
-            receive_buffer: granted(self.socket.recv_buffer_size()?),
-            send_buffer: granted(self.socket.send_buffer_size()?),
-        })
+        Ok(Listening { address: self.address, buffers: Buffers::of(&self.socket, asked)? })
     }
 
     /// Throws away what waits. Bounded, since a flood may be coming in.
@@ -157,6 +133,7 @@ impl AsFd for Listener {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::buffers::Granted;
     use std::net::UdpSocket;
 
     fn bind(addresses: &[&str], workers: usize) -> Result<(Vec<Vec<Listener>>, Vec<Listening>), EngineError> {
@@ -237,10 +214,10 @@ mod tests {
     #[test]
     fn what_the_kernel_grants_is_reported() {
         let (_, listening) = bind(&["127.0.0.1:0"], 1).unwrap();
-        let Granted { asked, granted } = listening[0].receive_buffer;
+        let Granted { asked, granted } = listening[0].buffers.receive;
         assert_eq!(asked, 64 << 10);
         assert!(granted >= 2048 && granted <= asked, "{granted}");
         let (_, listening) = bind_all(&["127.0.0.1:0".parse().unwrap()], 1, 1 << 30).unwrap();
-        assert!(listening[0].receive_buffer.is_short() && listening[0].send_buffer.is_short());
+        assert!(listening[0].buffers.receive.is_short() && listening[0].buffers.send.is_short());
     }
 }

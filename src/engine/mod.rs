@@ -9,6 +9,7 @@
 //! Knows no policy: servers and the sinks of their audit events are made by the caller. Linux only.
 #![deny(unsafe_code)]
 
+mod buffers;
 mod clock;
 mod config;
 mod counters;
@@ -32,11 +33,12 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+pub use buffers::{Buffers, Granted};
 pub use config::{Dscp, EngineConfig, MAX_LISTENERS, MAX_WORKERS, RelayConfig};
 pub use counters::{EngineCounters, ReceiveCounters, SendCounters, WorkerCounters};
 pub use entropy::SystemEntropy;
 pub use error::EngineError;
-pub use listener::{Granted, Listening};
+pub use listener::Listening;
 pub use port_pool::{PortPool, PortUsage, Rest};
 
 use clock::Clock;
@@ -128,6 +130,11 @@ impl Engine {
     /// What each worker has counted, at most a tenth of a second old. Costs the packet path nothing.
     pub fn counters(&self) -> Vec<WorkerCounters> {
         self.workers.iter().map(|worker| worker.published.read()).collect()
+    }
+
+    /// What each relay socket of `family` has to keep packets in; none if the family is not offered.
+    pub fn relay_buffers(&self, family: Family) -> Option<Buffers> {
+        self.ranges.of(family).map(|range| range.buffers())
     }
 
     /// How the relay ports of `family` are used, by all workers; none if it is not offered.

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::buffers::Buffers;
 use super::clock::Clock;
 use super::config::RelayConfig;
 use super::error::EngineError;
@@ -26,7 +27,9 @@ pub(super) struct RelayRange {
     bind: IpAddr,
     advertise: IpAddr,
     ports: RangeInclusive<u16>,
-    receive_buffer: usize,
+    /// Receive and send buffer of each socket, in bytes: as asked for.
+    buffer: usize,
+    granted: Buffers,
     clock: Clock,
     /// Locked when a relay socket is opened or closed, never for a packet.
     pool: Mutex<PortPool>,
@@ -40,20 +43,24 @@ impl RelayRange {
     ///
     /// # Errors
     /// The address is none of this host's.
-    pub(super) fn new<A>(config: &RelayConfig<A>, receive_buffer: usize, clock: Clock) -> Result<Arc<Self>, EngineError>
+    pub(super) fn new<A>(config: &RelayConfig<A>, buffer: usize, clock: Clock) -> Result<Arc<Self>, EngineError>
     where
         A: Copy + Into<IpAddr>,
     {
-        let range = Self {
+        let granted = Buffers::none(buffer);
+        let mut range = Self {
             bind: config.bind.into(),
             advertise: config.advertise.into(),
             ports: config.ports.clone(),
-            receive_buffer,
+            buffer,
+            granted,
             clock,
             pool: Mutex::new(PortPool::new(config.ports.clone(), config.rest)),
         };
-        let can_bind = range.socket().and_then(|socket| socket.bind(&SocketAddr::new(range.bind, 0).into()));
-        can_bind.map_err(|error| EngineError::Relay { address: range.bind, error })?;
+        let fail = |error| EngineError::Relay { address: config.bind.into(), error };
+        let socket = range.socket().map_err(fail)?;
+        socket.bind(&SocketAddr::new(range.bind, 0).into()).map_err(fail)?;
+        range.granted = Buffers::of(&socket, buffer).map_err(fail)?;
         Ok(Arc::new(range))
     }
 
@@ -89,7 +96,8 @@ impl RelayRange {
         }
         option::report_tos(socket.as_fd(), is_v4)?;
         option::report_losses(socket.as_fd())?;
-        socket.set_recv_buffer_size(self.receive_buffer)?;
+        socket.set_recv_buffer_size(self.buffer)?;
+        socket.set_send_buffer_size(self.buffer)?;
         Ok(socket)
     }
 
@@ -113,6 +121,11 @@ impl RelayRange {
     /// Of its addresses.
     pub(super) fn family(&self) -> Family {
         Family::of(self.bind)
+    }
+
+    /// What its sockets have to keep packets in.
+    pub(super) fn buffers(&self) -> Buffers {
+        self.granted
     }
 
     /// How its ports are used.

@@ -15,5 +15,9 @@ pub use relay_policy::{LivePolicy, RelayPolicy};
 
 /// What a built-in rule means, by its id: a sentence for the administrator. None for configured rules.
 pub fn rule_sentence(rule: &str) -> Option<&'static str> {
-    if rule == limit::user::RULE { Some(limit::user::SENTENCE) } else { peer::sentence(rule) }
+    match rule {
+        limit::rate::RULE => Some(limit::rate::SENTENCE),
+        limit::user::RULE => Some(limit::user::SENTENCE),
+        _ => peer::sentence(rule),
+    }
 }

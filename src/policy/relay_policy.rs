@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::auth::Authenticator;
+use super::limit::rate::AllocationRate;
 use super::limit::user::{AllocationsByUser, Lease};
 use super::peer::{PeerPolicy, judge_source};
 use crate::relay::reason::AuthReason;
@@ -18,6 +19,8 @@ pub struct RelayPolicy {
     pub peers: PeerPolicy,
     /// What stands already.
     pub allocations: AllocationsByUser,
+    /// How often they are begun.
+    pub allocation_rate: AllocationRate,
     /// The most allocations of one user.
     pub max_allocations_per_user: u32,
 }
@@ -34,11 +37,13 @@ impl Policy for RelayPolicy {
         self.authenticator.authenticate(now, claim, proof)
     }
 
-    fn admit(&self, _now: Now, who: &Identity, path: &Path) -> Result<Lease, AdmitRefusal> {
+    fn admit(&self, now: Now, who: &Identity, path: &Path) -> Result<Lease, AdmitRefusal> {
         judge_source(path.client).map_err(AdmitRefusal::Forbidden)?;
         let by_credential = who.max_allocations.map_or(u32::MAX, u32::from);
         let most = self.max_allocations_per_user.min(by_credential);
-        self.allocations.lease(&who.user, most).map_err(AdmitRefusal::OverQuota)
+        let lease = self.allocations.lease(&who.user, most).map_err(AdmitRefusal::OverQuota)?;
+        self.allocation_rate.spend(now.instant, &who.user).map_err(AdmitRefusal::OverQuota)?;
+        Ok(lease)
     }
 
     fn judge_peer(&self, _who: &Identity, peer: PeerAddr) -> Result<PeerPorts, Refusal> {
@@ -61,7 +66,8 @@ impl LivePolicy {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts `policy` in force. To keep the counts it must have a clone of [`RelayPolicy::allocations`].
+    /// Puts `policy` in force. To keep the counts it must have clones of [`RelayPolicy::allocations`] and
+    /// [`RelayPolicy::allocation_rate`].
     pub fn replace(&self, policy: RelayPolicy) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
     }

@@ -12,7 +12,7 @@ use super::clock::{Instant, Now};
 use super::command::RelayId;
 use super::event::{AllocationRecord, AllocationUuid, Totals};
 use super::five_tuple::FiveTuple;
-use super::limits::MAX_ALLOCATIONS;
+use super::limits::{MAX_ALLOCATIONS, REFRESH_RECORD_EVERY};
 use super::permission::Permissions;
 use super::seam::{Identity, PeerPorts};
 use super::verdict::Verdict;
@@ -39,6 +39,8 @@ pub(super) struct Allocation<L> {
     pub(super) permissions: Permissions,
     pub(super) channels: Channels,
     pub(super) totals: Totals,
+    /// Before that the audit trail hears of no refresh.
+    pub(super) refresh_recorded_from: Instant,
     /// Somebody else asked for an allocation on this 5-tuple: nothing from peers is sent there until the owner has
     /// authenticated again (RFC 8656 §7.4).
     pub(super) suspended: bool,
@@ -114,6 +116,15 @@ impl<L> Allocation<L> {
             Verdict::Drop(_) => totals.dropped = totals.dropped.wrapping_add(1),
             Verdict::Reply { .. } | Verdict::Pending => {}
         }
+    }
+
+    /// What the audit trail hears of a refresh: nothing, if it heard of one a moment ago.
+    pub(super) fn refresh_record(&mut self, now: Instant) -> Option<AllocationRecord> {
+        if now < self.refresh_recorded_from {
+            return None;
+        }
+        self.refresh_recorded_from = now.after(REFRESH_RECORD_EVERY);
+        self.record()
     }
 
     /// What the audit trail says of it; none before it is open.
@@ -251,6 +262,7 @@ mod tests {
             permissions: Permissions::default(),
             channels: Channels::default(),
             totals: Totals::default(),
+            refresh_recorded_from: Instant::default(),
             suspended: false,
             lease: (),
         }

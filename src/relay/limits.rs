@@ -14,6 +14,9 @@ pub const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
 pub const CHANNEL_REST: Duration = Duration::from_secs(300);
 /// A nonce is good for this long (RFC 8656 §5: expires at least hourly).
 pub const NONCE_LIFETIME: Duration = Duration::from_secs(3600);
+/// The audit trail hears of an allocation's refreshes this often at most. Clients refresh every few minutes; one that
+/// does so all the time must not fill the trail. What is not told of is in the totals of the next record.
+pub const REFRESH_RECORD_EVERY: Duration = Duration::from_secs(10);
 /// A freed 5-tuple is kept for its user this long: as long as a client may retransmit (RFC 8489 §6.2.1).
 pub const FIVE_TUPLE_REST: Duration = Duration::from_secs(40);
 

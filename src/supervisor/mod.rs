@@ -4,6 +4,7 @@
 
 mod failure;
 mod refusals;
+mod report;
 mod try_out;
 
 use std::net::IpAddr;
@@ -18,16 +19,17 @@ pub use failure::Failure;
 pub use try_out::try_out;
 
 use crate::config::{self, Config, Finding, Keys, Report, Scope, Severity, translate};
-use crate::engine::{self, Engine, Listening, Stopped, SystemEntropy, WorkerCounters};
+use crate::engine::{self, Engine, Listening, Stopped, SystemEntropy};
 use crate::policy::audit::{AuditHandle, AuditSettings, AuditSink, DEFAULT_QUEUE, Origin, Trouble};
 use crate::policy::auth::Authenticator;
 use crate::policy::limit::user::AllocationsByUser;
 use crate::policy::peer::PeerPolicy;
 use crate::policy::{LivePolicy, RelayPolicy};
 use crate::relay::seam::{Entropy, EventSink};
-use crate::relay::{DropReason, Event, NonceKey, Now, Server};
+use crate::relay::{Event, NonceKey, Now, Server};
 use crate::telemetry;
 use refusals::{RefusalHandle, RefusalLog};
+use report::{Minute, Traffic};
 
 /// What is to be run: a configuration without errors, and what it names.
 pub struct Plan {
@@ -152,10 +154,6 @@ impl Running {
                 return Err(Failure::Engine(error));
             }
         };
-        for address in &config.relay.addresses {
-            let (advertised, bound, ports) = (address.advertised(), address.bind, config.relay.ports);
-            info!(address = %advertised, bound_to = %bound, %ports, "relaying");
-        }
         let workers = engine.running();
         Ok(Self { engine, workers, policy, config, own_addresses, audit, refusals, clock })
     }
@@ -166,6 +164,7 @@ impl Running {
         self.report();
         ready(Ready { listening: self.engine.listening(), authenticator: &self.policy.current().authenticator });
         let mut ticks = tokio::time::interval(WATCH_EVERY);
+        let mut minute = Minute::default();
         loop {
             tokio::select! {
                 name = signals.next(is_attended) => {
@@ -177,6 +176,8 @@ impl Running {
                         return Err(Failure::WorkerDied);
                     }
                     self.follow_addresses();
+                    minute.tick(|| Traffic::of(&self.engine.counters()));
+                    self.policy.current().allocation_rate.forget_rested(self.clock.now().instant);
                 }
             }
         }
@@ -195,6 +196,7 @@ impl Running {
                 authenticator: current.authenticator.clone(),
                 peers,
                 allocations: current.allocations.clone(),
+                allocation_rate: current.allocation_rate.clone(),
                 max_allocations_per_user: current.max_allocations_per_user,
             }),
             // The rules were good at the start, and addresses of our own make none of them bad.
@@ -205,19 +207,8 @@ impl Running {
     }
 
     fn report(&self) {
-        for listening in self.engine.listening() {
-            let granted = listening.receive_buffer;
-            let address = listening.address;
-            info!(%address, transport = "udp", receive_buffer = granted.granted, "listening");
-            if granted.is_short() {
-                let (asked, got) = (granted.asked, granted.granted);
-                warn!(
-                    %address,
-                    "the kernel grants {got} bytes of receive buffer where {asked} were asked for, and packets will be \
-                     lost in bursts: sysctl -w net.core.rmem_max={asked}"
-                );
-            }
-        }
+        report::listening(self.engine.listening());
+        report::relaying(&self.config, &self.engine);
         let version = env!("CARGO_PKG_VERSION");
         info!(version, workers = self.workers, "ready");
     }
@@ -232,27 +223,9 @@ impl Running {
         if let Some(audit) = self.audit {
             audit.stop(self.clock.now()).map_err(Failure::AuditEnd)?;
         }
-        report_relayed(&counters);
+        report::relayed(&Traffic::of(&counters), "stopped");
         if late > 0 { Err(Failure::LateWorkers(late)) } else { Ok(()) }
     }
-}
-
-/// What was relayed, and what was not and why: by the names of [`DropReason`] and of the engine's own losses.
-fn report_relayed(counters: &[WorkerCounters]) {
-    let sum = |count: &dyn Fn(&WorkerCounters) -> u64| counters.iter().map(count).fold(0, u64::saturating_add);
-    let packets = sum(&|worker| worker.relay.packets_to_peers.saturating_add(worker.relay.packets_to_clients));
-    let bytes = sum(&|worker| worker.relay.bytes_to_peers.saturating_add(worker.relay.bytes_to_clients));
-    let by_reason = DropReason::ALL.iter().map(|reason| (reason.name(), sum(&|worker| worker.relay.dropped(*reason))));
-    let by_engine = [
-        ("receive_buffer_full", sum(&|worker| worker.engine.receive_buffer_full())),
-        ("not_sent", sum(&|worker| worker.engine.not_sent())),
-    ];
-    let dropped: Vec<String> = by_reason
-        .chain(by_engine)
-        .filter(|(_, count)| *count > 0)
-        .map(|(name, count)| format!("{name}={count}"))
-        .collect();
-    info!(packets, bytes, dropped = dropped.join(" "), "stopped");
 }
 
 /// The addresses of all interfaces, each once and in order.
@@ -268,6 +241,7 @@ fn policy(config: &Config, keys: Keys, own_addresses: &[IpAddr]) -> Result<Relay
         authenticator: Arc::new(translate::authenticator(config, keys)),
         peers: PeerPolicy::new(&translate::peer_settings(config, own_addresses)).map_err(Failure::Peers)?,
         allocations: AllocationsByUser::default(),
+        allocation_rate: translate::allocation_rate(config),
         max_allocations_per_user: config.limits.allocations_per_user.get(),
     })
 }

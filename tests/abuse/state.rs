@@ -81,6 +81,22 @@ fn cycles_leave_nothing() {
     world.assert_alive();
 }
 
+/// A-084, RFC 8656 §8.2: a client that refreshes all the time is answered each time, and does not fill the audit trail.
+#[test]
+fn refreshing_all_the_time_fills_no_trail() {
+    let (mut world, mut alice) = (World::default(), Client::alice());
+    alice.allocate(&mut world);
+    world.events.clear();
+    for lifetime in (600..700).cycle().take(1000) {
+        assert_eq!(alice.refresh(&mut world, lifetime), 0);
+    }
+    assert_eq!(world.events.len(), 1);
+    world.advance_secs(9);
+    assert_eq!((alice.refresh(&mut world, 600), world.events.len()), (0, 1));
+    world.advance_secs(1);
+    assert_eq!((alice.refresh(&mut world, 600), world.events.len()), (0, 2));
+}
+
 /// RFC 8656 §10.2, RFC 8656 §12.2: one allocation at all of its limits leaves every other one its
 /// own.
 #[test]

@@ -1,9 +1,9 @@
 //! The judge at the server's door: everything that comes in and goes out passes here, and is held to the promises.
 //!
-//! P1: what belongs to one 5-tuple reaches no other. P2: nothing leaves a relayed address, or comes in by one, without a
-//! permission that was granted, has not expired and that policy allows. P3: what was received was relayed, answered or
-//! counted as dropped. P4: a success is told after its allocation was recorded; what was opened is closed once, with the
-//! right totals.
+//! P1: what belongs to one 5-tuple reaches no other. P2: nothing leaves a relayed address, or comes in by one, without
+//! a permission that was granted, has not expired and that policy allows. P3: what was received was relayed, answered
+//! or counted as dropped. P4: a success is told after its allocation was recorded; what was opened is closed once, with
+//! the right totals.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

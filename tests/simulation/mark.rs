@@ -1,5 +1,5 @@
-//! What is said, marked: who said it, to whom, and the how manyth word it is. So a word that reaches somebody else gives
-//! itself away.
+//! What is said, marked: who said it, to whom, and the number of the word. One that reaches somebody else gives itself
+//! away.
 
 use turnkeep::engine::sim::TraceHash;
 

@@ -44,7 +44,7 @@ impl Forger {
             2 => Wish::Bind { channel: 0x4000, peer }.request(id, &stranger, true),
             3 => Wish::Allocate { family: 1, lifetime: None }.request(id, &stranger, false),
             4 => Wish::Refresh { lifetime: Some(0) }.request(id, &Identity::of("bob"), false),
-            // What is not signed cannot be known for a forgery (RFC 8656 §21.1.4); it goes where it may, and no further.
+            // What is not signed cannot be known for a forgery (RFC 8656 §21.1.4); it goes where it may, no further.
             5 => send_indication(id, peer, b"not what alice said"),
             6 => on_channel(0x4000, b"nor this"),
             _ => {

@@ -171,8 +171,8 @@ impl<P: Policy, E: Entropy> Node<P, E> {
         self.commands(now)
     }
 
-    /// The process dies and another one starts with this server: every socket is closed and nobody is told. What the old
-    /// one knew of ports is kept, as the ports of a real crash rest by the new process's start.
+    /// The process dies and another one starts with this server: every socket is closed and nobody is told. What the
+    /// old one knew of ports is kept, as the ports of a real crash rest by the new process's start.
     pub fn crash(&mut self, now: Now, server: Server<P, E>) -> Vec<RelayedAddr> {
         self.server = server;
         self.heard = 0;

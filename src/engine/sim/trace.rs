@@ -1,6 +1,6 @@
 //! Whether two runs were the same.
 
-/// A hash over everything that happened, in order: equal runs have equal ones. Like FNV-1a, but by words of eight bytes.
+/// A hash over everything that happened, in order: equal runs have equal ones. FNV-1a by words of eight bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceHash(u64);
 

@@ -1,3 +1,4 @@
 //! How much one person may have.
 
+pub mod rate;
 pub mod user;

@@ -99,6 +99,7 @@ fn begin<P: Policy, E: Entropy>(
         permissions: Permissions::default(),
         channels: Channels::default(),
         totals: Totals::default(),
+        refresh_recorded_from: request.now.instant,
         suspended: false,
         lease,
     };

@@ -96,10 +96,11 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_not_answered() {
         let mut out = [0; MAX_REPLY];
-        let answer = |out| Answer::to(Method::ALLOCATE, TransactionId([7; 12]), true, out);
-        let verdict = answer(&mut out).success(|writer| writer.put(&Data(&[0; MAX_REPLY - 32])));
-        assert_eq!(verdict, Verdict::Reply { len: MAX_REPLY });
-        let verdict = answer(&mut out).success(|writer| writer.put(&Data(&[0; MAX_REPLY - 31])));
-        assert_eq!(verdict, Verdict::Drop(DropReason::TooLong));
+        let mut answer = |data: &[u8]| {
+            let answer = Answer::to(Method::ALLOCATE, TransactionId([7; 12]), true, &mut out);
+            answer.success(|writer| writer.put(&Data(data)))
+        };
+        assert_eq!(answer(&[0; MAX_REPLY - 32]), Verdict::Reply { len: MAX_REPLY });
+        assert_eq!(answer(&[0; MAX_REPLY - 31]), Verdict::Drop(DropReason::TooLong));
     }
 }

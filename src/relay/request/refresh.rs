@@ -60,7 +60,7 @@ fn extend<P: Policy, E: Entropy>(
         *expires = until;
     }
     let totals = allocation.totals;
-    let record = allocation.record();
+    let record = allocation.refresh_record(request.now.instant);
     server.wheel.set(request.now.instant, id.slot, until);
     if let Some(allocation) = record {
         server.audit(Event::Refreshed { at: request.now, allocation, lifetime, totals });

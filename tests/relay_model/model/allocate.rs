@@ -45,6 +45,7 @@ impl Model {
             channels: Vec::new(),
             suspended: false,
             totals: Totals::default(),
+            refresh_noted: None,
             _lease: lease,
         });
         Outcome { opens: Some((request.family, request.parity)), ..Outcome::default() }

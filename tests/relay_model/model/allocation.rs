@@ -14,6 +14,8 @@ use crate::sans_io::Lease;
 pub(super) const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
 pub(super) const CHANNEL_REST: Duration = Duration::from_secs(300);
 const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
+/// Refreshes are noted this often at most.
+pub(super) const REFRESH_NOTED_EVERY: Duration = Duration::from_secs(10);
 const MAX_PERMISSIONS: usize = 256;
 
 pub(super) struct Allocation {
@@ -34,6 +36,8 @@ pub(super) struct Allocation {
     /// Another user was here (RFC 8656 §7.4): peers are not heard until the owner shows up.
     pub(super) suspended: bool,
     pub(super) totals: Totals,
+    /// When a refresh was last noted.
+    pub(super) refresh_noted: Option<Instant>,
     pub(super) _lease: Lease,
 }
 

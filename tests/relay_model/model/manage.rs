@@ -8,7 +8,7 @@ use turnkeep::relay::{CloseReason, Family, PeerAddr};
 use turnkeep::wire::attribute::AttributeType;
 
 use super::allocate::granted;
-use super::allocation::{Allocation, CHANNEL_LIFETIME, CHANNEL_REST, Channel};
+use super::allocation::{Allocation, CHANNEL_LIFETIME, CHANNEL_REST, Channel, REFRESH_NOTED_EVERY};
 use super::{Asked, Model, is_channel, same_tuple};
 use crate::outcome::{Answer, Note, Outcome, Why};
 use crate::said::{Attr, Said};
@@ -52,6 +52,10 @@ impl Model {
             totals: allocation.totals,
         };
         let answer = Answer { lifetime: Some(lifetime..=lifetime), ..asked.transaction.answer(0) };
+        if allocation.refresh_noted.is_some_and(|last| now.since(last) < REFRESH_NOTED_EVERY) {
+            return Outcome::answered(answer);
+        }
+        allocation.refresh_noted = Some(now);
         Outcome::answered(answer).noting(refreshed)
     }
 
