@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
-use turnkeep::policy::peer::canonical::{Embeddings, Nat64Prefix, SixRdDomain};
+use turnkeep::policy::peer::canonical::{Embeddings, Nat64Prefix};
 use turnkeep::policy::peer::special_use::{Opening, SPECIAL_USE};
 use turnkeep::policy::peer::{BadRules, OwnHost, PeerPolicy, PeerRule, PeerSettings, Range, judge_source, sentence};
 use turnkeep::relay::seam::PeerPorts;
@@ -125,24 +125,15 @@ fn embeddings_of(v4: Ipv4Addr) -> Vec<Ipv6Addr> {
         nat64("2a00:1450:4001:1:0:5efe::") | bits,
         nat64("2a00:1450:4001:1:200:5efe::") | bits,
         nat64("fe80::5efe:0:0") | bits,
-        // 6rd without common bits.
-        nat64("2a0b:6000::") | bits << 64,
     ];
-    // 6rd whose addresses have the leading 8 bits in common.
-    let inside_ten = (a == 10).then(|| nat64("2a0c::") | (bits & 0xff_ffff) << 72);
-    forms.into_iter().chain(inside_ten).map(Ipv6Addr::from_bits).collect()
+    forms.into_iter().map(Ipv6Addr::from_bits).collect()
 }
 
 fn translators(settings: &mut PeerSettings) {
     let nat64 = ["2a0b:64::/32", "2a0b:1400::/40", "2a0b:2400::/48", "2a0b:3400:0:100::/56", "2a0b:4400:0:101::/64"];
     let nat64 = nat64.iter().chain(&["2a0b:5400::/96"]);
-    settings.embeddings = Embeddings {
-        nat64: nat64.map(|net| Nat64Prefix::new(net.parse().unwrap()).unwrap()).collect(),
-        six_rd: vec![
-            SixRdDomain::new("2a0b:6000::/32".parse().unwrap(), "0.0.0.0/0".parse().unwrap()).unwrap(),
-            SixRdDomain::new("2a0c::/32".parse().unwrap(), "10.0.0.0/8".parse().unwrap()).unwrap(),
-        ],
-    };
+    settings.embeddings =
+        Embeddings { nat64: nat64.map(|net| Nat64Prefix::new(net.parse().unwrap()).unwrap()).collect() };
 }
 
 fn assert_no_way_around(policy: &PeerPolicy, v4: Ipv4Addr) {
@@ -492,13 +483,11 @@ fn an_allow_rule_opens_what_its_opening_says_and_no_rule_is_without_effect() {
 
 #[test]
 fn rules_cannot_open_a_translator_or_take_a_built_in_id() {
-    for (range, rule) in [("2a0b:5400::7f00:1", "embedded.nat64_operator"), ("2a0b:6000:7f00::/48", "embedded.6rd")] {
-        let mut translating = settings();
-        translators(&mut translating);
-        translating.allow = rules(&[range]);
-        let error = PeerPolicy::new(&translating).unwrap_err().to_string();
-        assert!(error.contains(rule), "{error}");
-    }
+    let mut translating = settings();
+    translators(&mut translating);
+    translating.allow = rules(&["2a0b:5400::7f00:1"]);
+    let error = PeerPolicy::new(&translating).unwrap_err().to_string();
+    assert!(error.contains("embedded.nat64_operator"), "{error}");
 
     for id in ["special.rfc1918", "own.address", "embedded.6to4"] {
         let mut taken = settings();

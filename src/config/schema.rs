@@ -269,7 +269,8 @@ pub struct Peers {
     /// whatever a rule says.
     #[serde(rename = "allow")]
     pub allowed: Vec<PeerRule>,
-    /// Networks that may not be reached.
+    /// Networks that may not be reached: those of your own with public addresses, and the whole prefix of a 6rd domain
+    /// (RFC 5969) that your routers serve, whose addresses lead into IPv4.
     #[serde(rename = "deny")]
     pub denied: Vec<PeerRule>,
 }

@@ -26,10 +26,7 @@ pub fn peer_settings(config: &Config, interfaces: &[IpAddr]) -> PeerSettings {
         allow: peers.allowed.iter().map(peer_rule).collect(),
         deny: peers.denied.iter().map(peer_rule).collect(),
         lab: config.lab,
-        embeddings: Embeddings {
-            nat64: peers.nat64_prefixes.iter().map(|prefix| prefix.get()).collect(),
-            six_rd: Vec::new(),
-        },
+        embeddings: Embeddings { nat64: peers.nat64_prefixes.iter().map(|prefix| prefix.get()).collect() },
         own: OwnHost {
             addresses: interfaces.iter().copied().chain(relay_addresses.iter().copied()).collect(),
             listener_ports: config.listeners.iter().map(|listener| listener.address.get().port()).collect(),

@@ -5,15 +5,13 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::Ipv6Net;
 
 /// Knows all embeddings: the fixed ones, and those of the operator's own translators.
 #[derive(Clone, Debug, Default)]
 pub struct Embeddings {
     /// The network-specific prefixes of NAT64 translators that the relay's packets may meet.
     pub nat64: Vec<Nat64Prefix>,
-    /// The 6rd domains that they may meet.
-    pub six_rd: Vec<SixRdDomain>,
 }
 
 /// One way to read an IPv6 address as an embedding.
@@ -34,11 +32,7 @@ impl Embeddings {
             .nat64
             .iter()
             .filter_map(move |prefix| Some(Reading { form: Form::Nat64Operator, inside: prefix.inside(ip)? }));
-        let six_rd = self
-            .six_rd
-            .iter()
-            .filter_map(move |domain| Some(Reading { form: Form::SixRd, inside: domain.inside(ip)? }));
-        fixed.chain(nat64).chain(six_rd)
+        fixed.chain(nat64)
     }
 }
 
@@ -61,13 +55,11 @@ pub enum Form {
     Teredo,
     /// Any prefix with the interface identifier `[02]00:5efe:a.b.c.d` (RFC 5214 §6.1).
     Isatap,
-    /// Under a prefix of the operator's (RFC 5969 §4).
-    SixRd,
 }
 
 impl Form {
     /// Every form.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 8] = [
         Self::Mapped,
         Self::Compatible,
         Self::Translated,
@@ -76,7 +68,6 @@ impl Form {
         Self::SixToFour,
         Self::Teredo,
         Self::Isatap,
-        Self::SixRd,
     ];
 
     /// The id of the rule that refuses it.
@@ -90,7 +81,6 @@ impl Form {
             Self::SixToFour => "embedded.6to4",
             Self::Teredo => "embedded.teredo",
             Self::Isatap => "embedded.isatap",
-            Self::SixRd => "embedded.6rd",
         }
     }
 
@@ -105,7 +95,6 @@ impl Form {
             Self::SixToFour => "A TURN server must not accept 6to4 addresses as peers (RFC 8656 §21.4).",
             Self::Teredo => "A TURN server must not accept Teredo addresses as peers (RFC 8656 §21.4).",
             Self::Isatap => "An ISATAP address (RFC 5214 §6.1) leads into an IPv4 tunnel.",
-            Self::SixRd => "An address of a configured 6rd domain (RFC 5969 §4) leads into an IPv4 tunnel.",
         }
     }
 }
@@ -209,58 +198,6 @@ impl Nat64Prefix {
     }
 }
 
-/// A 6rd domain: under `prefix` come the bits of an IPv4 address that `common` leaves open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SixRdDomain {
-    prefix: Ipv6Net,
-    common: Ipv4Net,
-}
-
-/// A 6rd prefix and the IPv4 bits behind it must fit into 64 bits (RFC 5969 §4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadSixRdDomain(pub Ipv6Net, pub Ipv4Net);
-
-impl std::fmt::Display for BadSixRdDomain {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "6rd prefix {} with the IPv4 bits that {} leaves open is longer than 64 bits (RFC 5969 §4).",
-            self.0, self.1
-        )
-    }
-}
-
-impl std::error::Error for BadSixRdDomain {}
-
-impl SixRdDomain {
-    /// From the domain's prefix and the leading bits that its IPv4 addresses have in common (`0.0.0.0/0` if none).
-    ///
-    /// # Errors
-    /// The two do not fit into 64 bits.
-    pub fn new(prefix: Ipv6Net, common: Ipv4Net) -> Result<Self, BadSixRdDomain> {
-        let open = 32_u8.saturating_sub(common.prefix_len());
-        if prefix.prefix_len().saturating_add(open) > 64 {
-            return Err(BadSixRdDomain(prefix, common));
-        }
-        Ok(Self { prefix: prefix.trunc(), common: common.trunc() })
-    }
-
-    /// The domain's prefix.
-    pub fn net(self) -> Ipv6Net {
-        self.prefix
-    }
-
-    fn inside(self, ip: Ipv6Addr) -> Option<Ipv4Addr> {
-        if !self.prefix.contains(&ip) {
-            return None;
-        }
-        let behind_prefix = ip.to_bits().checked_shl(self.prefix.prefix_len().into()).unwrap_or_default();
-        let [a, b, c, d, ..] = behind_prefix.to_be_bytes();
-        let open = u32::from_be_bytes([a, b, c, d]).checked_shr(self.common.prefix_len().into()).unwrap_or_default();
-        Some(Ipv4Addr::from_bits(self.common.network().to_bits() | open))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,7 +215,6 @@ mod tests {
             ]
             .map(nat64)
             .to_vec(),
-            six_rd: vec![SixRdDomain::new("2602:f00::/24".parse().unwrap(), "0.0.0.0/0".parse().unwrap()).unwrap()],
         }
     }
 
@@ -331,19 +267,6 @@ mod tests {
             let net = Ipv6Net::new("2001:db8::".parse().unwrap(), len).unwrap();
             assert_eq!(Nat64Prefix::new(net).is_ok(), [32, 40, 48, 56, 64, 96].contains(&len), "{len}");
         }
-    }
-
-    #[test]
-    fn six_rd_puts_the_common_bits_back() {
-        assert_eq!(readings("2602:f7f:0:100::1"), one(Form::SixRd, "127.0.0.1"));
-        let ten = SixRdDomain::new("2a01:e00::/26".parse().unwrap(), "10.0.0.0/8".parse().unwrap()).unwrap();
-        // 24 open bits behind 26 prefix bits.
-        let open: u128 = 0x01_02_03 << (128 - 26 - 24);
-        let ip = Ipv6Addr::from_bits(ten.net().network().to_bits() | open);
-        assert_eq!(ten.inside(ip), Some(Ipv4Addr::new(10, 1, 2, 3)));
-        assert!(SixRdDomain::new("2a01:e00::/48".parse().unwrap(), "10.0.0.0/8".parse().unwrap()).is_err());
-        let whole = SixRdDomain::new("2a01:e00::/64".parse().unwrap(), "10.1.2.3/32".parse().unwrap()).unwrap();
-        assert_eq!(whole.inside("2a01:e00::1".parse().unwrap()), Some(Ipv4Addr::new(10, 1, 2, 3)));
     }
 
     #[test]

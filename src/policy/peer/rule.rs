@@ -137,10 +137,6 @@ pub(super) fn check_allow(rule: &PeerRule, lab: bool, embeddings: &Embeddings) -
         let form = super::canonical::Form::Nat64Operator;
         return never((form.rule(), form.sentence()));
     }
-    if embeddings.six_rd.iter().any(|domain| domain.net().contains(&range)) {
-        let form = super::canonical::Form::SixRd;
-        return never((form.rule(), form.sentence()));
-    }
     check_special(rule, lab)
 }
 
