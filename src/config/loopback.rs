@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::schema::{
-    Audit, Config, Credentials, Limits, Listener, Log, PeerRule, Peers, Relay, RelayAddress, Transport, default_zone,
+    Audit, ChannelNumbers, Config, Credentials, Limits, Listener, Log, PeerRule, Peers, Relay, RelayAddress, Transport,
+    default_zone,
 };
 use super::value::{Cidr, Id, PortRange, Realm, Whole};
 
@@ -24,7 +25,13 @@ impl Config {
             lab: true,
             workers: Whole::of(0),
             listeners: listeners.into_iter().map(listener).collect(),
-            relay: Relay { ports: PORTS, addresses: addresses.iter().map(relay_address).collect(), ..Relay::default() },
+            relay: Relay {
+                ports: PORTS,
+                // coturn's client, with which many try it out, picks channel numbers from all of these.
+                channel_numbers: ChannelNumbers::Rfc5766,
+                addresses: addresses.iter().map(relay_address).collect(),
+                ..Relay::default()
+            },
             credentials: Credentials::default(),
             peers: Peers { allowed: Vec::from([Cidr::LOOPBACK_V4, Cidr::LOOPBACK_V6].map(rule)), ..Peers::default() },
             limits: Limits {
