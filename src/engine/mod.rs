@@ -251,7 +251,7 @@ impl Drop for RunningGuard {
     }
 }
 
-/// Every address of this host, loopback and link-local ones included.
+/// Every address of this host, loopback, link-local and broadcast ones included.
 ///
 /// # Errors
 /// A sandbox that forbids to ask.

@@ -28,7 +28,7 @@ impl Permissions {
         self.entries.get(index).filter(|permission| permission.expires > now)
     }
 
-    /// Whether `ips` can all have a permission: what exists costs nothing (D-32 of the conformance list: refreshing
+    /// Whether `ips` can all have a permission: what exists costs nothing (D-32 of docs/conformance.md: refreshing
     /// never counts as new).
     pub(super) fn have_room_for(&mut self, ips: impl Iterator<Item = IpAddr> + Clone, now: Instant) -> bool {
         if self.len_with(ips.clone()) > MAX_PERMISSIONS {

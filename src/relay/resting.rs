@@ -1,5 +1,5 @@
 //! Freed 5-tuples: for as long as a client may retransmit, an old Allocate must not make a second allocation, and
-//! nobody else gets the 5-tuple (D-09 of the conformance list).
+//! nobody else gets the 5-tuple (D-09 of docs/conformance.md).
 
 use std::collections::VecDeque;
 

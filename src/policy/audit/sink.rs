@@ -338,7 +338,7 @@ pub(super) mod tests {
         Err(io::ErrorKind::StorageFull.into())
     }
 
-    /// F-05 in small: while the disk is full events wait, those beyond the bound are counted, and when there is room
+    /// While the disk is full events wait, those beyond the bound are counted, and when there is room
     /// again nothing is missing but them.
     #[test]
     fn a_full_disk_costs_only_what_does_not_fit_into_the_queue_and_says_so() {

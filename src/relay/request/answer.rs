@@ -10,7 +10,7 @@ use crate::wire::message::Message;
 use crate::wire::writer::{BufferFull, MessageWriter};
 
 /// What the answer to a request must have whatever it says: the request's method and transaction id, integrity once the
-/// sender is known, and a FINGERPRINT if the request had one (D-14 of the conformance list).
+/// sender is known, and a FINGERPRINT if the request had one (D-14 of docs/conformance.md).
 pub(super) struct Answer<'a> {
     out: &'a mut [u8; MAX_REPLY],
     method: Method,

@@ -34,7 +34,7 @@ fn bind<P: Policy, E: Entropy>(
     let (number, peer) = read(request, server.settings.channel_numbers)?;
     let now = request.now.instant;
     let Some(allocation) = server.table.get_mut(id) else { return Ok(()) };
-    // The mistakes first, then the peer, then whether there is room (D-06 of the conformance list).
+    // The mistakes first, then the peer, then whether there is room (D-06 of docs/conformance.md).
     let is_full = match allocation.channels.check(number, peer, now) {
         Ok(()) => false,
         Err(BindError::Full) => true,

@@ -145,7 +145,7 @@ impl<P: Policy, E: Entropy> Server<P, E> {
         Ok(id)
     }
 
-    /// The owner of an allocation is there: what suspended it is over (RFC 8656 §7.4, D-37 of the conformance list).
+    /// The owner of an allocation is there: what suspended it is over (RFC 8656 §7.4, D-37 of docs/conformance.md).
     fn heard_from(&mut self, path: &Path, sender: &Authenticated<'_>) {
         let standing = self.table.by_path(path).map(|(_, allocation)| allocation);
         if let Some(own) = standing.filter(|standing| standing.who.user == sender.who.user) {
@@ -153,7 +153,7 @@ impl<P: Policy, E: Entropy> Server<P, E> {
         }
     }
 
-    /// Whether the allocation may talk to `peer`: its family first, then policy (D-06 of the conformance list).
+    /// Whether the allocation may talk to `peer`: its family first, then policy (D-06 of docs/conformance.md).
     fn judge_peer(&self, id: RelayId, peer: PeerAddr) -> Result<PeerPorts, Refused> {
         let Some(allocation) = self.table.get(id) else {
             return Err(Refused::allocation_mismatch());
