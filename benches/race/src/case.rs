@@ -1,0 +1,244 @@
+//! What is raced: the cases, each with its load.
+
+use std::time::Duration;
+
+/// One row of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Case {
+    /// What `--cases` selects and records name: `up-160-1000-100k`.
+    pub(crate) name: String,
+    /// What a table calls it.
+    pub(crate) title: String,
+    pub(crate) group: Group,
+    pub(crate) kind: Kind,
+}
+
+/// Cases that share a table and a plot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Group {
+    Relay,
+    Bursts,
+    Pair,
+    Capacity,
+    Cycles,
+    Memory,
+    Idle,
+    OneCall,
+}
+
+impl Group {
+    pub(crate) const ALL: [Self; 8] =
+        [Self::Relay, Self::Bursts, Self::Pair, Self::Capacity, Self::Cycles, Self::Memory, Self::Idle, Self::OneCall];
+
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Relay => "Relayed packets of 160 bytes",
+            Self::Bursts => "Video: bursts of eight packets of 1,150 bytes, 100 allocations, 100,000 packets/s",
+            Self::Pair => "Relay to relay: between two clients of the same server",
+            Self::Capacity => "Highest rate with less than 0.1 % loss",
+            Self::Cycles => "Allocation cycles: 401, allocate, permission, channel, free",
+            Self::Memory => "Memory of 10,000 idle allocations",
+            Self::Idle => "An idle server",
+            Self::OneCall => "One call alone: 50 packets/s each way",
+        }
+    }
+
+    /// The name of its plot.
+    pub(crate) fn file_stem(self) -> &'static str {
+        match self {
+            Self::Relay => "relay",
+            Self::Bursts => "bursts",
+            Self::Pair => "pair",
+            Self::Capacity => "capacity",
+            Self::Cycles => "cycles",
+            Self::Memory => "memory",
+            Self::Idle => "idle",
+            Self::OneCall => "one-call",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Kind {
+    /// A steady rate.
+    Rate(Traffic),
+    /// A search for the highest rate; its `rate_per_s` is where it begins.
+    Capacity(Traffic),
+    /// Allocation cycles, as fast as the server answers.
+    Cycles { at_once: u32 },
+    /// Allocations that are held and then freed.
+    Memory { allocations: u32 },
+    /// Nothing at all.
+    Idle,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Traffic {
+    pub(crate) path: Path,
+    pub(crate) allocations: u32,
+    /// The sum over all allocations and directions.
+    pub(crate) rate_per_s: u32,
+    pub(crate) payload_bytes: u32,
+    /// Packets that one flow sends at once.
+    pub(crate) burst: u32,
+    /// Whether a burst is sent and received merged (UDP_SEGMENT, UDP_GRO).
+    pub(crate) merged: bool,
+}
+
+/// Whence and whither.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Path {
+    Up,
+    Down,
+    Both,
+    /// From one client's relayed address to another's.
+    Pair,
+}
+
+impl Path {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Both => "both",
+            Self::Pair => "pair",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Up => "client to peer",
+            Self::Down => "peer to client",
+            Self::Both => "both ways",
+            Self::Pair => "relay to relay",
+        }
+    }
+}
+
+impl Case {
+    /// Every case, in the order of the tables.
+    pub(crate) fn all() -> Vec<Self> {
+        let mut cases = Vec::new();
+        for path in [Path::Up, Path::Down] {
+            for allocations in [100, 1000, 10_000] {
+                cases.extend([50_000, 100_000].map(|rate| Self::rate(path, allocations, rate)));
+            }
+        }
+        for merged in [false, true] {
+            cases.extend([Path::Up, Path::Down].map(|path| Self::burst(path, merged)));
+        }
+        cases.push(Self::pair());
+        for allocations in [100, 1000] {
+            cases.extend([Path::Up, Path::Down].map(|path| Self::capacity(path, allocations)));
+        }
+        cases.push(Self::new("cycles", "64 at once", Group::Cycles, Kind::Cycles { at_once: 64 }));
+        cases.push(Self::new("memory", "per allocation", Group::Memory, Kind::Memory { allocations: 10_000 }));
+        cases.push(Self::new("idle", "no client", Group::Idle, Kind::Idle));
+        let call = Traffic { path: Path::Both, allocations: 1, rate_per_s: 100, ..SMALL };
+        cases.push(Self::new("one-call", "160 bytes", Group::OneCall, Kind::Rate(call)));
+        cases
+    }
+
+    /// Those that one of `words` selects: whose name is the word, begins with it, or holds it between hyphens.
+    pub(crate) fn select(words: &[String]) -> Result<Vec<Self>, String> {
+        let all = Self::all();
+        if let Some(word) = words.iter().find(|word| !all.iter().any(|case| case.matches(word))) {
+            let names: Vec<&str> = all.iter().map(|case| case.name.as_str()).collect();
+            return Err(format!("no case is called {word}; there are {}", names.join(", ")));
+        }
+        Ok(all.into_iter().filter(|case| words.is_empty() || words.iter().any(|word| case.matches(word))).collect())
+    }
+
+    /// About how long one measurement takes, with `seconds` of measured traffic.
+    pub(crate) fn estimate(&self, seconds: Duration) -> Duration {
+        let around = Duration::from_secs(3);
+        match self.kind {
+            Kind::Rate(traffic) | Kind::Capacity(traffic) => {
+                let setup = Duration::from_micros(u64::from(traffic.allocations) * 400);
+                let measured = if matches!(self.kind, Kind::Rate(_)) { seconds } else { Duration::from_secs(25) };
+                around + setup + measured
+            }
+            Kind::Cycles { .. } => around + seconds,
+            Kind::Idle => around + 4 * seconds,
+            Kind::Memory { .. } => around + Duration::from_secs(12),
+        }
+    }
+
+    fn matches(&self, word: &str) -> bool {
+        self.name.starts_with(word) || self.name.split('-').any(|part| part == word)
+    }
+
+    fn rate(path: Path, allocations: u32, rate_per_s: u32) -> Self {
+        let thousands = rate_per_s / 1000;
+        let name = format!("{}-160-{allocations}-{thousands}k", path.name());
+        let title = format!("{}, {} allocations, {thousands}k/s", path.title(), grouped(allocations));
+        let traffic = Traffic { path, allocations, rate_per_s, ..SMALL };
+        Self::new(&name, &title, Group::Relay, Kind::Rate(traffic))
+    }
+
+    fn burst(path: Path, merged: bool) -> Self {
+        let (name, how) = if merged { ("merged", "arriving merged") } else { ("single", "arriving one by one") };
+        let traffic = Traffic { path, allocations: 100, rate_per_s: 100_000, payload_bytes: 1150, burst: 8, merged };
+        let title = format!("{}, {how}", path.title());
+        Self::new(&format!("burst-{}-{name}", path.name()), &title, Group::Bursts, Kind::Rate(traffic))
+    }
+
+    fn pair() -> Self {
+        let traffic = Traffic { path: Path::Pair, allocations: 100, rate_per_s: 50_000, ..SMALL };
+        Self::new("pair-160-100-50k", "160 bytes, 100 allocations, 50k/s", Group::Pair, Kind::Rate(traffic))
+    }
+
+    fn capacity(path: Path, allocations: u32) -> Self {
+        let name = format!("capacity-{}-{allocations}", path.name());
+        let title = format!("{}, {} allocations", path.title(), grouped(allocations));
+        let traffic = Traffic { path, allocations, rate_per_s: 100_000, ..SMALL };
+        Self::new(&name, &title, Group::Capacity, Kind::Capacity(traffic))
+    }
+
+    fn new(name: &str, title: &str, group: Group, kind: Kind) -> Self {
+        Self { name: name.into(), title: title.into(), group, kind }
+    }
+}
+
+/// A voice packet, alone.
+const SMALL: Traffic =
+    Traffic { path: Path::Up, allocations: 100, rate_per_s: 50_000, payload_bytes: 160, burst: 1, merged: false };
+
+/// `10,000`.
+fn grouped(number: u32) -> String {
+    if number < 1000 { number.to_string() } else { format!("{},{:03}", number / 1000, number % 1000) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(words: &[&str]) -> Vec<String> {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        Case::select(&words).unwrap().into_iter().map(|case| case.name).collect()
+    }
+
+    #[test]
+    fn every_case_has_a_name_of_its_own() {
+        let mut all = names(&[]);
+        all.sort();
+        let count = all.len();
+        all.dedup();
+        assert_eq!((all.len(), count), (25, 25));
+    }
+
+    #[test]
+    fn words_select_by_beginning_and_by_part() {
+        assert_eq!(names(&["capacity-up"]), ["capacity-up-100", "capacity-up-1000"]);
+        assert_eq!(names(&["merged"]), ["burst-up-merged", "burst-down-merged"]);
+        assert_eq!(names(&["idle", "cycles"]), ["cycles", "idle"]);
+        assert_eq!(names(&["10000"]).len(), 4);
+        assert!(Case::select(&["sideways".into()]).unwrap_err().contains("up-160-1000-100k"));
+    }
+
+    #[test]
+    fn titles_group_thousands() {
+        let case = Case::select(&["up-160-10000-50k".into()]).unwrap().remove(0);
+        assert_eq!(case.title, "client to peer, 10,000 allocations, 50k/s");
+    }
+}

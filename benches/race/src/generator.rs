@@ -1,0 +1,198 @@
+//! Drives `turnkeep load` and reads what it leaves. What it is told and what is read of its document stands here alone.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::case::{Case, Kind, Traffic};
+use crate::metric::Metric;
+use crate::server::{PASSWORD, Programs, Running, USER};
+
+/// What one run of the load generator says.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Outcome {
+    pub(crate) figures: BTreeMap<Metric, f64>,
+    pub(crate) generator_limited: bool,
+}
+
+/// Puts the load of `case` on `server` from core `cpu`, and leaves the document at `document`.
+pub(crate) fn run(
+    programs: &Programs,
+    case: &Case,
+    server: &Running,
+    cpu: usize,
+    seconds: Duration,
+    document: &Path,
+) -> Result<Outcome, String> {
+    // What an earlier run left is not this one's.
+    let _ = fs::remove_file(document);
+    let mut command = Command::new("taskset");
+    command.args(["-c", &cpu.to_string()]).arg(&programs.generator).arg("load");
+    command.args(arguments(case, seconds)).arg("--server").arg(server.address());
+    command.args(["--server-pid", &server.pid().to_string()]).arg("--json").arg(document);
+    command.args(["--user", USER]).env("TURNKEEP_PASSWORD", PASSWORD);
+    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("the load generator: {error}"))?;
+    let read = fs::read_to_string(document).and_then(|text| {
+        serde_json::from_str::<Value>(&text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    });
+    match read {
+        Ok(value) => outcome(case, &value),
+        Err(_) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+            Err(format!("the load generator left no result ({}): {last}", output.status))
+        }
+    }
+}
+
+fn arguments(case: &Case, seconds: Duration) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut add = |name: &str, value: String| words.extend([name.to_owned(), value]);
+    match case.kind {
+        Kind::Rate(traffic) => {
+            add_traffic(&mut add, traffic);
+            add("--duration", format!("{}s", seconds.as_secs()));
+        }
+        Kind::Capacity(traffic) => {
+            add_traffic(&mut add, traffic);
+            words.push("--find-capacity".into());
+        }
+        Kind::Cycles { at_once } => {
+            add("--profile", "churn".into());
+            add("--allocations", at_once.to_string());
+            add("--rate", "0".into());
+            add("--duration", format!("{}s", seconds.as_secs()));
+        }
+        Kind::Memory { allocations } => {
+            add("--profile", "idle".into());
+            add("--allocations", allocations.to_string());
+            add("--duration", "3s".into());
+        }
+        // Nobody is asked.
+        Kind::Idle => {}
+    }
+    words
+}
+
+fn add_traffic(add: &mut impl FnMut(&str, String), traffic: Traffic) {
+    add("--profile", "raw".into());
+    add("--path", traffic.path.name().into());
+    add("--allocations", traffic.allocations.to_string());
+    add("--rate", traffic.rate_per_s.to_string());
+    add("--payload", traffic.payload_bytes.to_string());
+    add("--burst", traffic.burst.to_string());
+    if traffic.merged {
+        add("--merged", "true".into());
+    }
+}
+
+/// The figures in a result document (its `format` 1).
+fn outcome(case: &Case, document: &Value) -> Result<Outcome, String> {
+    if document["format"] != 1 {
+        return Err(format!("a result of format {}, which is not known here", document["format"]));
+    }
+    if document["ended"] != "completed" {
+        return Err(format!("the load {}: {}", document["ended"], document["errors"]));
+    }
+    let number = |pointer: &str| document.pointer(pointer).and_then(Value::as_f64);
+    let mut outcome = Outcome::default();
+    let mut put = |metric: Metric, value: Option<f64>| {
+        if let Some(value) = value {
+            outcome.figures.insert(metric, value);
+        }
+    };
+    match case.kind {
+        Kind::Rate(_) => {
+            let received = number("/traffic/total/received").filter(|received| *received > 0.0);
+            let switches = number("/server/voluntary_switches").zip(number("/server/involuntary_switches"));
+            put(Metric::CpuNsPerPacket, number("/server/cpu_ns_per_packet"));
+            put(Metric::P50Us, number("/traffic/total/latency/p50_us"));
+            put(Metric::P99Us, number("/traffic/total/latency/p99_us"));
+            put(Metric::Loss, number("/traffic/total/loss"));
+            put(Metric::ReceivedPerS, number("/traffic/total/received_per_s"));
+            put(Metric::SwitchesPerPacket, switches.zip(received).map(|((some, others), all)| (some + others) / all));
+        }
+        Kind::Capacity(_) => put(Metric::CapacityPerS, number("/capacity/rate_per_s")),
+        Kind::Cycles { .. } => {
+            put(Metric::CyclesPerS, number("/churn/cycles_per_s"));
+            put(Metric::CpuUsPerCycle, number("/churn/server_cpu_ns_per_cycle").map(|ns| ns / 1000.0));
+        }
+        Kind::Memory { allocations } => {
+            let memory = |name: &str| number(&format!("/server/memory/{name}"));
+            if let (Some(before), Some(allocated), Some(freed)) =
+                (memory("before_bytes"), memory("allocated_bytes"), memory("freed_bytes"))
+            {
+                let taken = (allocated - before).max(1.0);
+                put(Metric::UserKibPerAllocation, Some(taken / 1024.0 / f64::from(allocations)));
+                put(Metric::KeptShare, Some((freed - before).max(0.0) / taken));
+            }
+        }
+        Kind::Idle => {}
+    }
+    if outcome.figures.is_empty() {
+        return Err("a result without the figures of this case".into());
+    }
+    let limits = ["/generator/was_limit", "/capacity/generator_limited"];
+    outcome.generator_limited = limits.iter().any(|pointer| document.pointer(pointer) == Some(&Value::Bool(true)));
+    Ok(outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn case(name: &str) -> Case {
+        Case::select(&[name.into()]).unwrap().remove(0)
+    }
+
+    #[test]
+    fn a_steady_rate_is_read() {
+        let document = json!({
+            "format": 1, "ended": "completed",
+            "traffic": {"total": {
+                "received": 1000, "loss": 0.002, "received_per_s": 998.0, "latency": {"p50_us": 11.0, "p99_us": 20.5}
+            }},
+            "server": {"cpu_ns_per_packet": 4071.5, "voluntary_switches": 400, "involuntary_switches": 100},
+            "generator": {"was_limit": true}
+        });
+        let outcome = outcome(&case("up-160-100-50k"), &document).unwrap();
+        assert_eq!(outcome.figures[&Metric::CpuNsPerPacket], 4071.5);
+        assert_eq!(outcome.figures[&Metric::P99Us], 20.5);
+        assert_eq!(outcome.figures[&Metric::SwitchesPerPacket], 0.5);
+        assert!(outcome.generator_limited);
+    }
+
+    #[test]
+    fn memory_is_taken_and_kept() {
+        let memory = json!({"before_bytes": 1000, "allocated_bytes": 20_481_000, "freed_bytes": 2_049_000});
+        let document = json!({"format": 1, "ended": "completed", "server": {"memory": memory}});
+        let outcome = outcome(&case("memory"), &document).unwrap();
+        assert_eq!(outcome.figures[&Metric::UserKibPerAllocation], 2.0);
+        assert_eq!(outcome.figures[&Metric::KeptShare], 0.1);
+    }
+
+    #[test]
+    fn what_is_no_result_is_a_failure() {
+        let case = case("cycles");
+        assert!(outcome(&case, &json!({"format": 2})).unwrap_err().contains("format 2"));
+        let failed = json!({"format": 1, "ended": "setup_failed", "errors": {"allocate 486": 3}});
+        assert!(outcome(&case, &failed).unwrap_err().contains("486"));
+        let empty = json!({"format": 1, "ended": "completed", "churn": null});
+        assert!(outcome(&case, &empty).unwrap_err().contains("without the figures"));
+    }
+
+    #[test]
+    fn loads_say_what_the_case_says() {
+        let words = arguments(&case("burst-down-merged"), Duration::from_secs(5)).join(" ");
+        for part in ["--path down", "--rate 100000", "--payload 1150", "--burst 8", "--merged", "--duration 5s"] {
+            assert!(words.contains(part), "{part} in {words}");
+        }
+        assert!(arguments(&case("capacity-up-100"), Duration::ZERO).contains(&"--find-capacity".into()));
+    }
+}

@@ -1,0 +1,100 @@
+//! One measurement: a fresh server, its load, the figures.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::case::{Case, Kind};
+use crate::generator::{self, Outcome};
+use crate::metric::Metric;
+use crate::process::{Usage, kernel_bytes};
+use crate::server::{Programs, Running, Server};
+
+/// Where and how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting {
+    pub(crate) server_cpu: usize,
+    pub(crate) generator_cpu: usize,
+    /// Of measured traffic.
+    pub(crate) seconds: Duration,
+}
+
+/// How long a server has for what it does after its start.
+const SETTLE: Duration = Duration::from_millis(500);
+/// Timers that a server has for nothing can be seconds apart.
+const IDLE_LONGER: u32 = 4;
+/// The kernel gives memory back somewhat later than it is freed.
+const GIVE_BACK: Duration = Duration::from_secs(2);
+
+/// Measures `server` in `case`. The load generator's document lies in the scratch directory afterwards.
+pub(crate) fn measure(
+    programs: &Programs,
+    setting: Setting,
+    case: &Case,
+    server: &Server,
+    round: usize,
+) -> Result<Outcome, String> {
+    let mut running = server.start(programs, setting.server_cpu).map_err(|error| error.to_string())?;
+    thread::sleep(SETTLE);
+    let document = programs.scratch.join(format!("{}-{}-{round}.json", case.name, server.name));
+    let load = || generator::run(programs, case, &running, setting.generator_cpu, setting.seconds, &document);
+    let outcome = match case.kind {
+        Kind::Idle => idle(&running, IDLE_LONGER * setting.seconds),
+        Kind::Memory { allocations } => kernel_memory(allocations, load),
+        Kind::Rate(_) | Kind::Capacity(_) | Kind::Cycles { .. } => load(),
+    };
+    match outcome {
+        Ok(_) if running.has_died() => Err("the server died".into()),
+        outcome => outcome,
+    }
+}
+
+/// What a server does that has nothing to do.
+fn idle(running: &Running, seconds: Duration) -> Result<Outcome, String> {
+    // The Binding request that it was greeted with is forgotten by then.
+    thread::sleep(GIVE_BACK);
+    let (begin, before) = (Instant::now(), Usage::of(running.pid()).map_err(|error| error.to_string())?);
+    thread::sleep(seconds);
+    let after = Usage::of(running.pid()).map_err(|error| error.to_string())?;
+    let elapsed = begin.elapsed().as_secs_f64();
+    let mut outcome = Outcome::default();
+    outcome.figures.insert(Metric::SwitchesPerS, (after.switches - before.switches) / elapsed);
+    outcome.figures.insert(Metric::CpuUsPerS, (after.cpu_ns - before.cpu_ns) / 1000.0 / elapsed);
+    Ok(outcome)
+}
+
+/// Adds what the kernel needed at most while `load` ran: the load generator has few sockets, so that it is the
+/// server's.
+fn kernel_memory(allocations: u32, load: impl FnOnce() -> Result<Outcome, String>) -> Result<Outcome, String> {
+    let before = kernel_bytes().map_err(|error| error.to_string())?;
+    let done = AtomicBool::new(false);
+    let (outcome, most) = thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut most = before;
+            while !done.load(Ordering::Relaxed) {
+                most = most.max(kernel_bytes().unwrap_or_default());
+                thread::sleep(Duration::from_millis(100));
+            }
+            most
+        });
+        let outcome = load();
+        done.store(true, Ordering::Relaxed);
+        (outcome, watch.join().unwrap_or(before))
+    });
+    let mut outcome = outcome?;
+    let taken = (most - before) / 1024.0 / f64::from(allocations);
+    outcome.figures.insert(Metric::KernelKibPerAllocation, taken);
+    Ok(outcome)
+}
+
+/// Names a build: what was measured with another is not comparable.
+pub(crate) fn build_id(programs: &Programs, server: &Server) -> String {
+    let mut hash: u64 = 0xCBF2_9CE4_8422_2325;
+    for file in [server.program(programs), programs.generator.clone()] {
+        for byte in fs::read(file).unwrap_or_default() {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+        }
+    }
+    format!("{hash:016x}")
+}

@@ -1,0 +1,84 @@
+//! What the kernel says of a process and of itself.
+
+use std::fs;
+use std::io;
+
+/// What a process has used since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Usage {
+    /// User and system time of all its threads.
+    pub(crate) cpu_ns: f64,
+    /// Context switches, voluntary and not.
+    pub(crate) switches: f64,
+}
+
+impl Usage {
+    /// Of the threads that live.
+    pub(crate) fn of(pid: u32) -> io::Result<Self> {
+        let mut usage = Self::default();
+        for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+            let directory = thread?.path();
+            usage.cpu_ns += first_number(&fs::read_to_string(directory.join("schedstat"))?);
+            usage.switches += switches(&fs::read_to_string(directory.join("status"))?);
+        }
+        Ok(usage)
+    }
+}
+
+/// Bytes that the kernel uses for itself where sockets cost it: slabs, and the pages of socket buffers.
+pub(crate) fn kernel_bytes() -> io::Result<f64> {
+    const PAGE: f64 = 4096.0;
+    let slab = field(&fs::read_to_string("/proc/meminfo")?, "Slab:").unwrap_or_default() * 1024.0;
+    let sockets = fs::read_to_string("/proc/net/sockstat")?;
+    let pages = sockets.lines().find(|line| line.starts_with("UDP:")).and_then(|line| field(line, "mem"));
+    Ok(slab + pages.unwrap_or_default() * PAGE)
+}
+
+/// Lets those that are started have as many descriptors as the system allows: a relay socket is one.
+pub(crate) fn allow_many_descriptors() -> io::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes one `rlimit`, then reads one.
+    let failed = unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 || {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) != 0
+        }
+    };
+    if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// The number behind `name`.
+pub(crate) fn field(text: &str, name: &str) -> Option<f64> {
+    let mut words = text.split_whitespace();
+    words.find(|word| *word == name)?;
+    words.next()?.parse().ok()
+}
+
+fn switches(status: &str) -> f64 {
+    ["voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:"].iter().filter_map(|name| field(status, name)).sum()
+}
+
+fn first_number(text: &str) -> f64 {
+    text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_by_their_whole_name() {
+        let status = "Name:\tx\nvoluntary_ctxt_switches:\t150\nnonvoluntary_ctxt_switches:\t545\n";
+        assert_eq!(switches(status), 695.0);
+        assert_eq!(field("UDP: inuse 3 mem 7", "mem"), Some(7.0));
+        assert_eq!(field("Slab:  81234 kB", "Slab:"), Some(81234.0));
+        assert_eq!(field("SlabX: 1", "Slab:"), None);
+    }
+
+    #[test]
+    fn this_process_has_used_something() {
+        let usage = Usage::of(std::process::id()).unwrap();
+        assert!(usage.cpu_ns > 0.0, "{usage:?}");
+        assert!(kernel_bytes().unwrap() > 1e6);
+    }
+}
