@@ -65,7 +65,6 @@ fn arguments(case: &Case, seconds: Duration) -> Vec<String> {
         Kind::Cycles { at_once } => {
             add("--profile", "churn".into());
             add("--allocations", at_once.to_string());
-            add("--rate", "0".into());
             add("--duration", format!("{}s", seconds.as_secs()));
         }
         Kind::Memory { allocations } => {

@@ -1,7 +1,8 @@
 //! Races TURN servers against each other and writes `benches/RESULTS.md`. `scripts/race` builds and starts it.
 //!
 //! `case.rs` says what is raced, `server.rs` who races and how each is set, `measure.rs` what one measurement is,
-//! `generator.rs` what `turnkeep load` is told and what is read of its answer, `report.rs` and `plot.rs` what comes out.
+//! `generator.rs` what `turnkeep load` is told and what is read of its answer, `report.rs` and `plot.rs` what comes
+//! out.
 
 mod arguments;
 mod case;

@@ -1,4 +1,5 @@
-//! Bars, as SVG: one group of bars for each case, one bar for each server, a whisker from the lowest round to the highest.
+//! Bars, as SVG: one group of bars for each case, one bar for each server, a whisker from the lowest round to
+//! the highest.
 
 use std::fmt::Write;
 

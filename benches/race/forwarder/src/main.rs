@@ -1,7 +1,7 @@
-//! The floor under every relay: receives, strips or adds the four bytes of ChannelData, sends. No policy, no permission,
-//! no expiry, no audit, one thread; the requests of a client are answered just well enough that a load generator goes
-//! on (`setup.rs`). What it costs per packet is what user space costs on this kernel with these system calls, and the
-//! distance of a server to it is the server's own.
+//! The floor under every relay: receives, strips or adds the four bytes of ChannelData, sends. No policy, no
+//! permission, no expiry, no audit, one thread; the requests of a client are answered just well enough that a load
+//! generator goes on (`setup.rs`). What it costs per packet is what user space costs on this kernel with these system
+//! calls, and the distance of a server to it is the server's own.
 //!
 //!     race-forwarder LISTEN RELAY_IP REALM USER PASSWORD STRATEGY [WINDOW_US] [switch]
 //!
