@@ -4,6 +4,7 @@
 mod check;
 mod config;
 mod credential;
+mod load;
 mod out;
 mod serve;
 mod version;
@@ -41,6 +42,7 @@ enum Command {
     Check(check::Check),
     Config(config::Config),
     Credential(credential::Credential),
+    Load(Box<load::Load>),
     Version(version::Version),
 }
 
@@ -55,6 +57,7 @@ pub fn main() -> ExitCode {
         Some(Command::Check(check)) => check.run(),
         Some(Command::Config(config)) => config.run(),
         Some(Command::Credential(credential)) => credential.run(),
+        Some(Command::Load(load)) => load.run(),
         Some(Command::Version(version)) => version.run(),
     }
 }

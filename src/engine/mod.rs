@@ -23,7 +23,7 @@ mod port_pool;
 mod relay_range;
 mod relay_socket;
 pub mod sim;
-mod sys;
+pub(crate) mod sys;
 mod worker;
 
 use std::io;

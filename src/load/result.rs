@@ -55,6 +55,34 @@ pub struct LoadResult {
     pub thresholds: Vec<Judged>,
 }
 
+impl LoadResult {
+    /// One in which nothing was measured.
+    pub fn empty() -> Self {
+        let build = if cfg!(debug_assertions) { "debug" } else { "release" };
+        Self {
+            format: FORMAT,
+            tool: Tool { name: "turnkeep".into(), version: env!("CARGO_PKG_VERSION").into(), build: build.into() },
+            command: Vec::new(),
+            started_unix_ms: 0,
+            ended: Ended::Completed,
+            host: Host::default(),
+            plan: PlanFacts::default(),
+            transport: TransportFacts::default(),
+            setup: Setup::default(),
+            traffic: None,
+            steps: Vec::new(),
+            capacity: None,
+            churn: None,
+            flood: None,
+            server: None,
+            generator: Generator::default(),
+            kernel: KernelCounters::default(),
+            errors: BTreeMap::new(),
+            thresholds: Vec::new(),
+        }
+    }
+}
+
 /// What measured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tool {
@@ -98,7 +126,7 @@ pub struct Host {
 }
 
 /// What was asked for, defaults filled in.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PlanFacts {
     /// The server.
     pub target: String,

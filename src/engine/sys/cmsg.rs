@@ -1,5 +1,6 @@
 //! Control messages (cmsg(3)): what travels beside a datagram. Received: TOS or traffic class, the address that was
-//! asked, and how many datagrams the socket has lost. Sent: TOS or traffic class, and the address to send from.
+//! asked, how many datagrams the socket has lost, and the length of merged ones. Sent: TOS or traffic class, the
+//! address to send from, and where to cut a run.
 //!
 //! The kernel's layout is a header of (length: usize, level: i32, type: i32), the value, and padding to the size of a
 //! usize. It is written and read as bytes here, so this file needs no `unsafe`.
@@ -15,6 +16,8 @@ pub(crate) struct Beside {
     pub(crate) asked: Option<Asked>,
     /// How many datagrams this socket has lost for want of buffer since it was opened, where it has lost any; wraps.
     pub(crate) lost: Option<u32>,
+    /// It is a run of datagrams of this length each, the last one maybe shorter, where the socket takes runs.
+    pub(crate) segment: Option<u16>,
 }
 
 /// Where a received datagram was sent to.
@@ -44,7 +47,7 @@ const fn space(len: usize) -> usize {
 const _: () = {
     assert!(size_of::<libc::in_pktinfo>() == IN_PKTINFO && size_of::<libc::in6_pktinfo>() == IN6_PKTINFO);
     assert!(align_of::<libc::cmsghdr>() <= align_of::<Control>() && size_of::<libc::cmsghdr>() == HEADER);
-    assert!(space(INT) + space(IN6_PKTINFO) + space(INT) <= Control::SIZE);
+    assert!(space(INT) + space(IN6_PKTINFO) + space(INT) + space(INT) <= Control::SIZE);
 };
 
 impl Control {
@@ -64,6 +67,16 @@ impl Control {
             };
             len = self.put(len, level, kind, i32::from(tos).to_ne_bytes());
         }
+        self.put_source(len, to, from)
+    }
+
+    /// The same for a run of datagrams of `segment` bytes each (UDP_SEGMENT), without TOS.
+    pub(crate) fn set_run(&mut self, to: IpAddr, from: Option<IpAddr>, segment: u16) -> usize {
+        let len = self.put(0, libc::SOL_UDP, libc::UDP_SEGMENT, segment.to_ne_bytes());
+        self.put_source(len, to, from)
+    }
+
+    fn put_source(&mut self, len: usize, to: IpAddr, from: Option<IpAddr>) -> usize {
         match (to, from) {
             // struct in_pktinfo: interface 0 (the route decides), the source address, and a destination for receiving
             // only.
@@ -115,6 +128,7 @@ impl Beside {
             (libc::IPPROTO_IP, libc::IP_PKTINFO) => self.asked = asked_v4(value),
             (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => self.asked = asked_v6(value),
             (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => self.lost = int(value),
+            (libc::SOL_UDP, libc::UDP_GRO) => self.segment = int(value).and_then(|len| u16::try_from(len).ok()),
             _ => {}
         }
     }
@@ -176,7 +190,8 @@ mod tests {
     fn cut_off_and_lying_lengths_end_the_reading() {
         let mut control = Control::EMPTY;
         let len = control.set(Ipv6Addr::LOCALHOST.into(), 0xB8, Some(Ipv6Addr::LOCALHOST.into()));
-        let whole = Beside { tos: 0xB8, asked: Some(Asked::Unicast(Ipv6Addr::LOCALHOST.into())), lost: None };
+        let whole =
+            Beside { tos: 0xB8, asked: Some(Asked::Unicast(Ipv6Addr::LOCALHOST.into())), lost: None, segment: None };
         assert_eq!(control.get(len), whole);
         for cut in 0..len {
             let _ = control.get(cut);

@@ -1,7 +1,7 @@
 //! Waiting for many sockets at once (epoll(7)), level-triggered: what a turn leaves behind, the next one finds again.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use super::checked;
@@ -54,6 +54,13 @@ impl Epoll {
     }
 }
 
+/// Readable when one of its sockets is.
+impl AsFd for Epoll {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.set.as_fd()
+    }
+}
+
 impl Ready {
     /// For `capacity` answers a wait; sockets that find no room come first in the next one.
     pub(crate) fn new(capacity: usize) -> Self {
@@ -80,7 +87,6 @@ impl Ready {
 mod tests {
     use super::*;
     use std::net::UdpSocket;
-    use std::os::fd::AsFd;
 
     #[test]
     fn tells_who_is_ready_until_it_is_read() {

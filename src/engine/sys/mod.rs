@@ -2,21 +2,25 @@
 //! with any argument.
 #![allow(unsafe_code)]
 
-pub(super) mod cmsg;
-pub(super) mod epoll;
-pub(super) mod eventfd;
-pub(super) mod interfaces;
-pub(super) mod limit;
-pub(super) mod memory;
-pub(super) mod mmsg;
-pub(super) mod option;
-pub(super) mod process;
-pub(super) mod sockaddr;
+pub(crate) mod affinity;
+pub(crate) mod cmsg;
+pub(crate) mod epoll;
+pub(crate) mod eventfd;
+pub(crate) mod interfaces;
+pub(crate) mod limit;
+pub(crate) mod memory;
+pub(crate) mod mmsg;
+pub(crate) mod nap;
+pub(crate) mod option;
+pub(crate) mod process;
+pub(crate) mod receive_buffer;
+pub(crate) mod segment;
+pub(crate) mod sockaddr;
 
 use std::io;
 
 /// The process or the host has no file descriptor left.
-pub(super) fn is_out_of_descriptors(error: &io::Error) -> bool {
+pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 

@@ -1,0 +1,598 @@
+//! The sockets of clients and peers, and how packets get to and from them: many in one system call.
+//!
+//! Against a server on the IPv4 loopback network, one wildcard socket stands for all clients: each has a source
+//! address of its own in 127.64.0.0/10, put beside every datagram (IP_PKTINFO), so that thousands of 5-tuples leave in
+//! one sendmmsg and come back in one recvmmsg. The peers likewise, in 127.128.0.0/10. Elsewhere each client has a
+//! socket, and a few sockets are the peers.
+//!
+//! Streams (TCP, TLS) will be another kind of [`Side`]: what is above knows clients by number only.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use super::result::TransportFacts;
+use super::settings::Settings;
+use crate::engine::sys::cmsg::Asked;
+use crate::engine::sys::epoll::{Epoll, Ready};
+use crate::engine::sys::limit::raise_descriptors;
+use crate::engine::sys::mmsg::{Outgoing, Receiver, Sender};
+use crate::engine::sys::receive_buffer::set_receive_buffer;
+use crate::engine::sys::segment::{Run, receive_runs, send_run};
+use crate::engine::sys::{nap, option};
+
+/// Datagrams taken by one system call.
+const RECEIVE_BATCH: usize = 64;
+/// Datagrams handed over by one system call.
+pub(super) const SEND_BATCH: usize = 64;
+/// Bytes that can wait to be sent.
+const OUT_BYTES: usize = 1 << 20;
+/// What the sockets of a side shall hold together: 80 ms of 50,000 packets/s, as the kernel counts packets.
+const RECEIVE_BUFFER: usize = 16 << 20;
+/// Below this a side gets more sockets instead, up to [`MAX_SHARED`].
+const ENOUGH_BUFFER: usize = 4 << 20;
+const MAX_SHARED: usize = 16;
+/// Sockets of peers that are not on the loopback network.
+const PEER_SOCKETS: u32 = 4;
+/// Up to so many sockets are asked in turn; more are waited for.
+const ASK_IN_TURN: usize = 8;
+/// 127.64.0.1 and on are clients, 127.128.0.1 and on peers: 4 million each.
+const CLIENT_BASE: u32 = u32::from_be_bytes([127, 64, 0, 1]);
+const PEER_BASE: u32 = u32::from_be_bytes([127, 128, 0, 1]);
+const ADDRESSES: u32 = (1 << 22) - 2;
+/// Ports of wildcard sockets, below those that relays and kernels choose from.
+const PORTS: std::ops::Range<u16> = 20_000..30_000;
+
+/// Clients or peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Client,
+    Peer,
+}
+
+/// Where a datagram arrived: a client's number, or which peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) role: Role,
+    pub(super) number: u32,
+}
+
+/// All sockets.
+pub(super) struct Fleet {
+    target: SocketAddr,
+    clients: Side,
+    peers: Side,
+    sender: Sender,
+    receiver: Receiver,
+    buffers: Box<[u8]>,
+    slot: usize,
+    out: Box<[u8]>,
+    used: usize,
+    epoll: Epoll,
+    ready: Ready,
+    merged: bool,
+}
+
+/// The sockets of one role, and what waits to leave through them.
+struct Side {
+    role: Role,
+    sockets: Vec<UdpSocket>,
+    kind: Kind,
+    queue: Vec<Queued>,
+    /// What each socket has lost since it was opened, as the kernel last told.
+    lost: Vec<u32>,
+    /// The kernel's word on the smallest receive buffer, in bytes.
+    granted: usize,
+}
+
+enum Kind {
+    /// Addresses from `base` on; `count` of them are in use, of which each number has one in turn.
+    Shared { base: u32, port_of: Vec<u16>, count: u32, generations: Vec<u32> },
+    /// Socket n is number n's.
+    Each { sources: Vec<IpAddr> },
+    /// Sockets that all share.
+    Few,
+}
+
+struct Queued {
+    socket: usize,
+    start: usize,
+    len: usize,
+    to: SocketAddr,
+    from: Option<IpAddr>,
+    /// A run of datagrams of this length.
+    segment: Option<u16>,
+}
+
+/// A datagram that came in, but for its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Incoming {
+    /// None if it was sent to nobody of ours.
+    pub(super) place: Option<Place>,
+    pub(super) source: SocketAddr,
+    start: usize,
+    len: usize,
+    segment: usize,
+}
+
+impl Fleet {
+    /// Opens the sockets of `count` clients and their peers.
+    ///
+    /// # Errors
+    /// A sentence: no descriptors, no such address.
+    pub(super) fn open(settings: &Settings, count: u32) -> Result<Self, String> {
+        let is_local = matches!(settings.target.ip(), IpAddr::V4(ip) if ip.is_loopback());
+        let clients = if is_local && settings.sources.is_empty() {
+            Side::shared(Role::Client, CLIENT_BASE, count)
+        } else {
+            Side::each(settings, count)
+        };
+        let peers = match settings.peer {
+            None if is_local => Side::shared(Role::Peer, PEER_BASE, count),
+            peer => Side::few(peer.map_or_else(|| route_to(settings.target), Ok)?),
+        };
+        let (clients, peers) = (clients?, peers?);
+        let slot = if settings.merged { 1 << 16 } else { 2048_usize.max(usize::from(settings.payload) + 128) };
+        let fleet = Self {
+            target: settings.target,
+            clients,
+            peers,
+            sender: Sender::new(SEND_BATCH),
+            receiver: Receiver::new(RECEIVE_BATCH),
+            buffers: vec![0; slot * RECEIVE_BATCH].into(),
+            slot,
+            out: vec![0; OUT_BYTES].into(),
+            used: 0,
+            epoll: Epoll::new().map_err(|error| format!("cannot wait for sockets: {error}"))?,
+            ready: Ready::new(256),
+            merged: settings.merged,
+        };
+        fleet.watch().map_err(|error| format!("cannot wait for sockets: {error}"))?;
+        Ok(fleet)
+    }
+
+    fn watch(&self) -> io::Result<()> {
+        for side in [&self.clients, &self.peers] {
+            for (index, socket) in side.sockets.iter().enumerate() {
+                if self.merged {
+                    receive_runs(socket.as_fd())?;
+                }
+                self.epoll.add(socket.as_fd(), token(side.role, index))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn facts(&self) -> TransportFacts {
+        TransportFacts {
+            protocol: "udp".into(),
+            clients: self.clients.kind.name().into(),
+            peers: self.peers.kind.name().into(),
+            client_sockets: self.clients.sockets.len() as u32,
+            peer_sockets: self.peers.sockets.len() as u32,
+            receive_buffer_bytes: self.clients.granted.min(self.peers.granted) as u64,
+        }
+    }
+
+    /// The peer of client `number`.
+    pub(super) fn peer_address(&self, number: u32) -> SocketAddr {
+        self.peers.address(number)
+    }
+
+    /// Where packets to client or peer `number` arrive.
+    pub(super) fn place(&self, role: Role, number: u32) -> Place {
+        let number = match self.side(role).kind {
+            Kind::Few => self.side(role).socket_of(number) as u32,
+            Kind::Shared { .. } | Kind::Each { .. } => number,
+        };
+        Place { role, number }
+    }
+
+    /// Gives client `number` another 5-tuple: one that was freed rests at the server.
+    ///
+    /// # Errors
+    /// No descriptor or port left.
+    pub(super) fn renew(&mut self, number: u32) -> io::Result<()> {
+        match &mut self.clients.kind {
+            Kind::Shared { count, generations, .. } => {
+                let generation = &mut generations[number as usize];
+                *generation = (*generation + 1) % (ADDRESSES / *count).max(1);
+            }
+            Kind::Each { sources } => {
+                let from = source_of(sources, self.target, number);
+                let socket = udp_socket(from)?;
+                set_receive_buffer(socket.as_fd(), RECEIVE_BUFFER)?;
+                self.epoll.add(socket.as_fd(), token(Role::Client, number as usize))?;
+                self.clients.sockets[number as usize] = socket;
+            }
+            Kind::Few => {}
+        }
+        Ok(())
+    }
+
+    /// Queues a datagram of `len` bytes (a run, where `segment` is its datagrams' length), which `fill` writes. It
+    /// leaves from client or peer `number`: a client's goes to the server, a peer's to `to`.
+    pub(super) fn queue(
+        &mut self,
+        from: Place,
+        to: Option<SocketAddr>,
+        len: usize,
+        segment: Option<u16>,
+        fill: impl FnOnce(&mut [u8]),
+    ) {
+        let start = self.used;
+        let Some(bytes) = self.out.get_mut(start..start + len) else {
+            debug_assert!(false, "flushed too late");
+            return;
+        };
+        fill(bytes);
+        self.used += len.next_multiple_of(64);
+        let to = to.unwrap_or(self.target);
+        let side = match from.role {
+            Role::Client => &mut self.clients,
+            Role::Peer => &mut self.peers,
+        };
+        let (socket, from) = (side.socket_of(from.number), side.source(from.number));
+        side.queue.push(Queued { socket, start, len, to, from, segment });
+    }
+
+    /// Nothing of `more` bytes can be queued before a flush.
+    pub(super) fn is_full(&self, more: usize) -> bool {
+        self.used + more + 64 > OUT_BYTES
+    }
+
+    /// Sends what is queued; returns how many datagrams the kernel did not take, of clients and of peers.
+    pub(super) fn flush(&mut self) -> [u64; 2] {
+        let refused = [&mut self.clients, &mut self.peers].map(|side| side.flush(&mut self.sender, &self.out));
+        self.used = 0;
+        refused
+    }
+
+    /// Takes what has come in, up to one batch for each socket, and shows it to `see`; returns how many datagrams.
+    /// `on_batch` is called before each batch is shown, after it was taken: to read the clock.
+    pub(super) fn receive(
+        &mut self,
+        mut on_batch: impl FnMut() -> u64,
+        mut see: impl FnMut(u64, Incoming, &[u8]),
+    ) -> usize {
+        let (clients, peers) = (self.clients.sockets.len(), self.peers.sockets.len());
+        if clients + peers <= ASK_IN_TURN {
+            let all =
+                (0..clients).map(|index| (Role::Client, index)).chain((0..peers).map(|index| (Role::Peer, index)));
+            return all.map(|(role, index)| self.receive_from(role, index, &mut on_batch, &mut see)).sum();
+        }
+        self.epoll.wait(&mut self.ready, Some(Duration::ZERO));
+        let mut count = 0;
+        for index in 0..self.ready.count() {
+            let (role, socket) = self.ready.token(index).map_or((Role::Client, 0), from_token);
+            count += self.receive_from(role, socket, &mut on_batch, &mut see);
+        }
+        count
+    }
+
+    fn receive_from(
+        &mut self,
+        role: Role,
+        index: usize,
+        on_batch: &mut impl FnMut() -> u64,
+        see: &mut impl FnMut(u64, Incoming, &[u8]),
+    ) -> usize {
+        let side = match role {
+            Role::Client => &mut self.clients,
+            Role::Peer => &mut self.peers,
+        };
+        let Some(socket) = side.sockets.get(index) else { return 0 };
+        // An error is that nothing waits, or an ICMP message about an earlier send: a loss like any other.
+        let count = self.receiver.receive(socket.as_fd(), self.buffers.chunks_exact_mut(self.slot)).unwrap_or(0);
+        if count == 0 {
+            return 0;
+        }
+        let now = on_batch();
+        for row in 0..count {
+            let Some(message) = self.receiver.message(row) else { break };
+            if let Some(lost) = message.beside.lost {
+                side.lost[index] = lost;
+            }
+            let Some(source) = message.source else { continue };
+            let place = side.place_of(index, message.beside.asked);
+            let segment = message.beside.segment.map_or(message.len, usize::from).max(1);
+            let incoming = Incoming { place, source, start: row * self.slot, len: message.len, segment };
+            for bytes in self.buffers[incoming.start..incoming.start + incoming.len].chunks(incoming.segment) {
+                see(now, incoming, bytes);
+            }
+        }
+        count
+    }
+
+    /// Datagrams that the receive queues had no room for, since the sockets were opened.
+    pub(super) fn drops(&self) -> u64 {
+        self.clients.lost.iter().chain(&self.peers.lost).map(|lost| u64::from(*lost)).sum()
+    }
+
+    /// Sleeps until something comes in or `longest` has passed.
+    pub(super) fn nap(&self, longest: Duration) {
+        nap::until_readable(self.epoll.as_fd(), longest);
+    }
+
+    fn side(&self, role: Role) -> &Side {
+        match role {
+            Role::Client => &self.clients,
+            Role::Peer => &self.peers,
+        }
+    }
+}
+
+impl Side {
+    /// Wildcard sockets, as many as it takes to have room for what comes in.
+    fn shared(role: Role, base: u32, count: u32) -> Result<Self, String> {
+        let (mut sockets, mut port_of, mut granted) = (Vec::new(), Vec::new(), usize::MAX);
+        while sockets.is_empty() || (granted * sockets.len() < ENOUGH_BUFFER && sockets.len() < MAX_SHARED) {
+            let (socket, port, buffer) = wildcard().map_err(|error| format!("cannot open a socket: {error}"))?;
+            sockets.push(socket);
+            port_of.push(port);
+            granted = granted.min(buffer);
+        }
+        let generations = vec![0; count as usize];
+        Ok(Self::of(role, sockets, Kind::Shared { base, port_of, count, generations }, granted))
+    }
+
+    /// A socket for each client.
+    fn each(settings: &Settings, count: u32) -> Result<Self, String> {
+        let allowed = raise_descriptors().unwrap_or(u64::MAX);
+        if u64::from(count) + 64 > allowed {
+            return Err(format!(
+                "{count} clients need a socket each, and this process may have {allowed} files; raise the limit \
+                 (ulimit -n) or ask for fewer"
+            ));
+        }
+        let mut granted = usize::MAX;
+        let sockets = (0..count).map(|number| {
+            let from = source_of(&settings.sources, settings.target, number);
+            let mut open = || {
+                let socket = udp_socket(from)?;
+                granted = granted.min(set_receive_buffer(socket.as_fd(), RECEIVE_BUFFER / 16)?);
+                Ok(socket)
+            };
+            open().map_err(|error: io::Error| format!("cannot open a socket at {from}: {error}"))
+        });
+        let sockets = sockets.collect::<Result<_, _>>()?;
+        Ok(Self::of(Role::Client, sockets, Kind::Each { sources: settings.sources.clone() }, granted))
+    }
+
+    /// A few sockets at `ip`.
+    fn few(ip: IpAddr) -> Result<Self, String> {
+        let mut granted = usize::MAX;
+        let sockets = (0..PEER_SOCKETS).map(|_| {
+            let mut open = || {
+                let socket = udp_socket(SocketAddr::new(ip, 0))?;
+                granted = granted.min(set_receive_buffer(socket.as_fd(), RECEIVE_BUFFER)?);
+                Ok(socket)
+            };
+            open().map_err(|error: io::Error| format!("cannot open a peer's socket at {ip}: {error}; see --peer"))
+        });
+        let sockets = sockets.collect::<Result<_, _>>()?;
+        Ok(Self::of(Role::Peer, sockets, Kind::Few, granted))
+    }
+
+    fn of(role: Role, sockets: Vec<UdpSocket>, kind: Kind, granted: usize) -> Self {
+        let lost = vec![0; sockets.len()];
+        Self { role, sockets, kind, queue: Vec::with_capacity(4 * SEND_BATCH), lost, granted }
+    }
+
+    /// Neighbours share a socket, so that what they send in turn leaves together.
+    fn socket_of(&self, number: u32) -> usize {
+        let sockets = self.sockets.len();
+        match self.kind {
+            Kind::Shared { count, .. } => (number as usize * sockets / count.max(1) as usize).min(sockets - 1),
+            Kind::Each { .. } => number as usize,
+            Kind::Few => number as usize % sockets,
+        }
+    }
+
+    /// The address to send from, where the socket does not say it.
+    fn source(&self, number: u32) -> Option<IpAddr> {
+        match &self.kind {
+            Kind::Shared { base, count, generations, .. } => {
+                let generation = generations.get(number as usize)?;
+                Some(Ipv4Addr::from_bits(base + number + generation * count).into())
+            }
+            Kind::Each { .. } | Kind::Few => None,
+        }
+    }
+
+    fn address(&self, number: u32) -> SocketAddr {
+        let socket = self.socket_of(number);
+        match (&self.kind, self.source(number)) {
+            (Kind::Shared { port_of, .. }, Some(ip)) => SocketAddr::new(ip, port_of[socket]),
+            // Our own socket, bound.
+            _ => self.sockets[socket].local_addr().unwrap_or_else(|_| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0)),
+        }
+    }
+
+    /// Whose a datagram is that came to `asked` at socket `index`.
+    fn place_of(&self, index: usize, asked: Option<Asked>) -> Option<Place> {
+        let number = match &self.kind {
+            Kind::Each { .. } | Kind::Few => u32::try_from(index).ok()?,
+            Kind::Shared { base, count, generations, .. } => {
+                let Some(Asked::Unicast(IpAddr::V4(ip))) = asked else { return None };
+                let offset = ip.to_bits().checked_sub(*base)?;
+                let (number, generation) = (offset % count, offset / count);
+                let is_current = generations.get(number as usize) == Some(&generation);
+                (is_current && self.socket_of(number) == index).then_some(number)?
+            }
+        };
+        Some(Place { role: self.role, number })
+    }
+
+    fn flush(&mut self, sender: &mut Sender, out: &[u8]) -> u64 {
+        let mut refused = 0;
+        let same = |a: &Queued, b: &Queued| a.socket == b.socket && a.segment.is_none() && b.segment.is_none();
+        for chunk in self.queue.chunk_by(same) {
+            let Some(first) = chunk.first() else { continue };
+            let socket = self.sockets[first.socket].as_fd();
+            let bytes = |queued: &Queued| &out[queued.start..queued.start + queued.len];
+            if let Some(segment) = first.segment {
+                let run = Run { bytes: bytes(first), segment, to: first.to, from: first.from };
+                if send_run(socket, &run).is_err() {
+                    refused += first.len.div_ceil(usize::from(segment.max(1))) as u64;
+                }
+                continue;
+            }
+            let datagrams =
+                chunk.iter().map(|queued| Outgoing { bytes: bytes(queued), to: queued.to, from: queued.from, tos: 0 });
+            refused += chunk.len() as u64 - sender.send(socket, datagrams).sent;
+        }
+        self.queue.clear();
+        refused
+    }
+}
+
+impl Kind {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Shared { .. } => "shared",
+            Self::Each { .. } => "each",
+            Self::Few => "sockets",
+        }
+    }
+}
+
+/// A socket at every address, that tells whom a datagram was for; its port and its receive buffer.
+fn wildcard() -> io::Result<(UdpSocket, u16, usize)> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
+    option::report_asked_address(socket.as_fd(), true)?;
+    option::report_losses(socket.as_fd())?;
+    socket.set_nonblocking(true)?;
+    let mut free = Err(io::ErrorKind::AddrInUse.into());
+    for port in PORTS {
+        free = socket.bind(&SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port).into()).map(|()| port);
+        if free.is_ok() {
+            break;
+        }
+    }
+    let port = free?;
+    let buffer = set_receive_buffer(socket.as_fd(), RECEIVE_BUFFER)?;
+    Ok((socket.into(), port, buffer))
+}
+
+/// A socket of its own at `at`.
+fn udp_socket(at: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(at)?;
+    option::report_losses(socket.as_fd())?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Where client `number` sends from: each of `sources` in turn, or what the kernel chooses.
+fn source_of(sources: &[IpAddr], target: SocketAddr, number: u32) -> SocketAddr {
+    let any = if target.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
+    let index = if sources.is_empty() { 0 } else { number as usize % sources.len() };
+    SocketAddr::new(sources.get(index).copied().unwrap_or(any), 0)
+}
+
+/// The address of ours from which `target` is reached.
+fn route_to(target: SocketAddr) -> Result<IpAddr, String> {
+    let ask = || {
+        let socket = UdpSocket::bind(source_of(&[], target, 0))?;
+        socket.connect(target)?;
+        socket.local_addr().map(|address| address.ip())
+    };
+    ask().map_err(|error: io::Error| format!("no route to {target}: {error}"))
+}
+
+const PEER_BIT: u64 = 1 << 63;
+
+fn token(role: Role, index: usize) -> u64 {
+    index as u64 | if role == Role::Peer { PEER_BIT } else { 0 }
+}
+
+fn from_token(token: u64) -> (Role, usize) {
+    let role = if token & PEER_BIT == 0 { Role::Client } else { Role::Peer };
+    (role, (token & !PEER_BIT) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::credential::Credentials;
+
+    fn fleet(target: &str, count: u32) -> Fleet {
+        let credentials = Credentials::Secret(b"north".to_vec().into());
+        Fleet::open(&Settings::new(target.parse().unwrap(), credentials), count).unwrap()
+    }
+
+    /// Sends one datagram of each client to peer `peer_of(client)`'s address, and returns who got whose.
+    fn exchange(fleet: &mut Fleet, count: u32) -> Vec<(u32, Place, SocketAddr)> {
+        for number in 0..count {
+            let to = fleet.peer_address(number);
+            let from = Place { role: Role::Client, number };
+            fleet.queue(from, Some(to), 4, None, |bytes| bytes.copy_from_slice(&number.to_be_bytes()));
+        }
+        assert_eq!(fleet.flush(), [0, 0]);
+        let mut got = Vec::new();
+        while fleet.receive(
+            || 0,
+            |_, incoming, bytes| {
+                let number = u32::from_be_bytes(bytes.try_into().unwrap());
+                got.push((number, incoming.place.unwrap(), incoming.source));
+            },
+        ) > 0
+        {}
+        got.sort_by_key(|(number, ..)| *number);
+        got
+    }
+
+    #[test]
+    fn clients_and_peers_share_sockets_and_keep_their_addresses() {
+        let mut fleet = fleet("127.0.0.1:9", 300);
+        let got = exchange(&mut fleet, 300);
+        assert_eq!(got.len(), 300);
+        for (index, (number, place, source)) in (0..).zip(&got) {
+            assert_eq!((*number, *place), (index, Place { role: Role::Peer, number: index }));
+            assert_eq!(source.ip(), IpAddr::from(Ipv4Addr::from_bits(CLIENT_BASE + index)));
+        }
+        assert_eq!(fleet.facts().clients, "shared");
+    }
+
+    #[test]
+    fn a_renewed_client_has_another_address_and_hears_nothing_at_the_old_one() {
+        let mut fleet = fleet("127.0.0.1:9", 10);
+        let old = fleet.clients.address(3);
+        fleet.renew(3).unwrap();
+        let new = fleet.clients.address(3);
+        assert_eq!(new.ip(), IpAddr::from(Ipv4Addr::from_bits(CLIENT_BASE + 13)));
+        for to in [old, new] {
+            fleet.queue(Place { role: Role::Peer, number: 0 }, Some(to), 1, None, |_| {});
+        }
+        fleet.flush();
+        let mut places = Vec::new();
+        fleet.receive(|| 0, |_, incoming, _| places.push(incoming.place));
+        assert_eq!(places, [None, Some(Place { role: Role::Client, number: 3 })]);
+    }
+
+    #[test]
+    fn elsewhere_each_client_has_a_socket() {
+        let mut fleet = fleet("[::1]:9", 20);
+        let got = exchange(&mut fleet, 20);
+        assert_eq!(got.len(), 20);
+        for (number, place, source) in &got {
+            assert_eq!(*place, fleet.place(Role::Peer, *number));
+            assert_eq!(source.port(), fleet.clients.address(*number).port());
+        }
+        assert_eq!((fleet.facts().clients.as_str(), fleet.facts().peers.as_str()), ("each", "sockets"));
+    }
+
+    #[test]
+    fn a_run_is_counted_by_its_datagrams() {
+        let mut settings = Settings::new("127.0.0.1:9".parse().unwrap(), Credentials::Secret(vec![0].into()));
+        settings.merged = true;
+        let mut fleet = Fleet::open(&settings, 1).unwrap();
+        let to = fleet.peer_address(0);
+        fleet.queue(Place { role: Role::Client, number: 0 }, Some(to), 250, Some(100), |bytes| bytes.fill(7));
+        assert_eq!(fleet.flush(), [0, 0]);
+        let mut lengths = Vec::new();
+        fleet.receive(|| 0, |_, _, bytes| lengths.push(bytes.len()));
+        assert_eq!(lengths, [100, 100, 50]);
+    }
+}

@@ -1,0 +1,130 @@
+//! A flood of Allocate requests without credentials, each from another source: what a server does for those who have
+//! proven nothing.
+
+use super::fleet::{Place, Role, SEND_BATCH};
+use super::measure::Times;
+use super::result::Flood;
+use super::schedule::nanos;
+use super::session::{Session, Usage};
+use crate::wire::attribute::{ErrorCode, RequestedTransport};
+use crate::wire::{Class, Message, MessageWriter, Method, TransactionId};
+
+/// How long answers may take after the last request.
+const DRAIN_NS: u64 = 1_000_000_000;
+
+/// What has been sent and answered.
+struct Tally {
+    /// The first bytes of our transaction ids; the others say when the request was due.
+    stamp: [u8; 4],
+    requests: u64,
+    answers: u64,
+    bytes_out: u64,
+    bytes_in: u64,
+    times: Times,
+    lateness: Times,
+}
+
+/// Sends requests at the rate for the measured time.
+pub(super) fn run(session: &mut Session<'_>) -> (Flood, Usage) {
+    let (mut tally, mut usage) = session.measured(|session| {
+        let begun_ns = session.clock.now();
+        let (times, lateness) = (Times::new(), Times::new());
+        let stamp = (super::mark::mix(begun_ns) as u32).to_be_bytes();
+        let mut tally = Tally { stamp, requests: 0, answers: 0, bytes_out: 0, bytes_in: 0, times, lateness };
+        let idle_ns = tally.pour(session, begun_ns);
+        (tally, idle_ns)
+    });
+    usage.lateness = std::mem::replace(&mut tally.lateness, Times::new());
+    let duration_s = session.settings.duration.as_secs_f64().min(usage.wall_s);
+    let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+    let cpu = usage.server.as_ref().filter(|_| tally.requests > 0);
+    let flood = Flood {
+        duration_s,
+        requests: tally.requests,
+        answers: tally.answers,
+        requests_per_s: (tally.requests as f64 / duration_s * 10.0).round() / 10.0,
+        amplification: (share(tally.bytes_in, tally.bytes_out) * 1000.0).round() / 1000.0,
+        latency: tally.times.latency(),
+        server_cpu_ns_per_request: cpu.map(|used| (used.cpu_ns as f64 / tally.requests as f64).round()),
+    };
+    (flood, usage)
+}
+
+impl Tally {
+    /// Returns how long there was nothing to do.
+    fn pour(&mut self, session: &mut Session<'_>, start_ns: u64) -> u64 {
+        let (rate, sources) = (session.settings.total_rate(), session.cast.clients().len() as u64);
+        let end_ns = start_ns + nanos(session.settings.duration);
+        let (mut next, mut idle_ns, mut next_tick_ns) = (0_u64, 0, start_ns + 1_000_000_000);
+        let due = |index: u64| start_ns + (index as f64 / rate * 1e9) as u64;
+        loop {
+            let now = session.clock.now();
+            let is_over = session.is_stopped() || due(next) >= end_ns || now >= end_ns;
+            if is_over && (self.answers >= self.requests || now >= end_ns.min(due(next)) + DRAIN_NS) {
+                return idle_ns;
+            }
+            let first = next;
+            while !is_over && next < first + SEND_BATCH as u64 && due(next) <= now {
+                self.request(session, (next % sources) as u32, due(next));
+                next += 1;
+            }
+            if next > first {
+                let refused: u64 = session.fleet.flush().iter().sum();
+                self.requests -= refused.min(self.requests);
+                let after = session.clock.now();
+                (first..next).for_each(|index| self.lateness.note(after.saturating_sub(due(index))));
+            }
+            let received = self.receive(session);
+            if now >= next_tick_ns {
+                session.tell("flood", start_ns, Some(session.settings.duration), rate, None);
+                next_tick_ns += 1_000_000_000;
+            }
+            if next == first && received == 0 {
+                let next_due = (!is_over).then(|| due(next));
+                session.rest(next_due, Some(now + 1_000_000));
+                idle_ns += session.clock.now() - now;
+            }
+        }
+    }
+
+    fn request(&mut self, session: &mut Session<'_>, number: u32, due_ns: u64) {
+        let mut id = [0; 12];
+        id[..4].copy_from_slice(&self.stamp);
+        id[4..].copy_from_slice(&due_ns.to_be_bytes());
+        let mut out = [0; 64];
+        let Ok(mut writer) = MessageWriter::new(&mut out, Method::ALLOCATE, Class::Request, TransactionId(id)) else {
+            return;
+        };
+        // It has 8 bytes.
+        let _ = writer.put(&RequestedTransport::UDP);
+        let len = writer.finish();
+        session.fleet.queue(Place { role: Role::Client, number }, None, len, None, |bytes| {
+            bytes.copy_from_slice(&out[..len]);
+        });
+        self.requests += 1;
+        self.bytes_out += len as u64;
+    }
+
+    fn receive(&mut self, session: &mut Session<'_>) -> usize {
+        let target = session.settings.target;
+        let Session { fleet, cast, clock, .. } = session;
+        fleet.receive(
+            || clock.now(),
+            |now, incoming, bytes| {
+                let Ok(message) = Message::parse(bytes) else { return };
+                let TransactionId(id) = message.transaction_id();
+                let (Some((stamp, due)), true) = (id.split_first_chunk::<4>(), incoming.source == target) else {
+                    return;
+                };
+                let Some(due) = due.first_chunk().filter(|_| *stamp == self.stamp) else { return };
+                self.answers += 1;
+                self.bytes_in += bytes.len() as u64;
+                self.times.note(now.saturating_sub(u64::from_be_bytes(*due)));
+                let code = message.get::<ErrorCode<'_>>().ok().flatten().map_or(0, |error| error.code);
+                if (message.class(), code) != (Class::Error, 401) {
+                    cast.note_error(format!("flood {code}"));
+                }
+            },
+        )
+    }
+}

@@ -1,0 +1,292 @@
+//! The order of a load test, and how its result is put together.
+
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::capacity::{Outcome, START, Search};
+use super::cast::needs_credentials;
+use super::phase::Flows;
+use super::result::{Count, Ended, Generator, LoadResult, PlanFacts, Server, Step, Traffic};
+use super::schedule::Course;
+use super::server::Memory;
+use super::session::{PhaseReport, Progress, Session, Usage};
+use super::settings::{Profile, Settings};
+use super::{churn, flood, host};
+use crate::engine::sys::affinity;
+
+/// Later than this at p99, the load tester is what is measured.
+const LATE_US: f64 = 1000.0;
+/// So long a server may take to give memory back.
+const SETTLE: Duration = Duration::from_millis(500);
+/// A flood comes from so many sources, unless another number is asked for.
+const FLOOD_SOURCES: u32 = 65_536;
+
+/// Runs a load test until it is done or `stop` is set; `observer` is told once a second how it goes.
+///
+/// # Errors
+/// A sentence: why nothing could be measured. What goes wrong at the server is no error but part of the result.
+pub fn run(settings: &Settings, stop: &AtomicBool, observer: &mut dyn FnMut(&Progress)) -> Result<LoadResult, String> {
+    settings.check()?;
+    needs_credentials(&settings.credentials)?;
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    if let Some(cpu) = settings.cpu {
+        affinity::pin_to(cpu).map_err(|error| format!("cannot run on core {cpu}: {error}"))?;
+    }
+    let clients = match (settings.profile, settings.allocations) {
+        (Profile::Flood, None) if settings.target.ip().is_loopback() && settings.target.is_ipv4() => FLOOD_SOURCES,
+        _ => settings.allocations(),
+    };
+    let mut session = Session::open(settings, clients, stop, observer)?;
+    let mut result = LoadResult {
+        command: settings.command.clone(),
+        started_unix_ms: u64::try_from(started.as_millis()).unwrap_or(u64::MAX),
+        host: host::facts(),
+        plan: plan_facts(settings, clients),
+        transport: session.fleet.facts(),
+        ..LoadResult::empty()
+    };
+    let mut test = Test { memory: [session.watch.memory(); 4], usage: None, result: &mut result };
+    match settings.profile {
+        Profile::Churn => test.churn(&mut session),
+        Profile::Flood => test.flood(&mut session),
+        _ => test.relay(&mut session)?,
+    }
+    test.conclude(&mut session);
+    result.errors = session.cast.errors();
+    if session.is_stopped() {
+        result.ended = Ended::Interrupted;
+    }
+    result.thresholds = settings.fail_if.iter().map(|threshold| threshold.judge(&result)).collect();
+    Ok(result)
+}
+
+/// A test under way.
+struct Test<'r> {
+    result: &'r mut LoadResult,
+    /// Before, allocated, loaded, freed.
+    memory: [Memory; 4],
+    /// Of what was measured.
+    usage: Option<Usage>,
+}
+
+impl Test<'_> {
+    fn churn(&mut self, session: &mut Session<'_>) {
+        let (churn, usage) = churn::run(session);
+        self.memory[1] = session.watch.memory();
+        self.memory[2] = self.memory[1];
+        session.free_all();
+        self.memory[3] = settled(session);
+        self.result.setup = session.cast.setup(churn.duration_s);
+        self.result.churn = Some(churn);
+        self.usage = Some(usage);
+    }
+
+    fn flood(&mut self, session: &mut Session<'_>) {
+        let (flood, usage) = flood::run(session);
+        self.memory[1..].fill(session.watch.memory());
+        self.result.flood = Some(flood);
+        self.usage = Some(usage);
+    }
+
+    fn relay(&mut self, session: &mut Session<'_>) -> Result<(), String> {
+        let setup_s = session.set_up();
+        self.memory[1] = session.watch.memory();
+        let flows = Flows::of(session.settings, &session.cast, &session.fleet);
+        let outcome = match (flows.is_empty(), session.settings.profile) {
+            (true, _) => {
+                self.result.ended = Ended::SetupFailed;
+                Ok(())
+            }
+            (false, Profile::Idle) => self.idle(session, &flows),
+            (false, _) => self.traffic(session, &flows),
+        };
+        self.memory[2] = session.watch.memory();
+        let allocated = session.cast.clients().iter().filter(|client| client.relayed().is_some()).count();
+        session.free_all();
+        self.memory[3] = settled(session);
+        self.result.setup = session.cast.setup(setup_s);
+        if self.result.ended != Ended::SetupFailed && allocated > 0 {
+            self.note_memory_of(allocated);
+        }
+        outcome
+    }
+
+    /// Holds the allocations; nothing is sent but refreshes.
+    fn idle(&mut self, session: &mut Session<'_>, flows: &Flows) -> Result<(), String> {
+        let course = Course { ramp: Duration::ZERO, length: session.settings.duration };
+        let report = session.run_phase("idle", flows, &[], course)?;
+        self.usage = Some(report.usage);
+        Ok(())
+    }
+
+    fn traffic(&mut self, session: &mut Session<'_>, flows: &Flows) -> Result<(), String> {
+        let settings = session.settings;
+        if let Some(limits) = settings.search {
+            return self.search(session, flows, Search::new(limits, settings.rate.unwrap_or(START)));
+        }
+        let course = Course { ramp: settings.ramp, length: settings.duration };
+        if settings.steps.is_empty() {
+            let report = measure(session, flows, settings.total_rate(), course)?;
+            self.keep(report);
+            return Ok(());
+        }
+        for rate in &settings.steps {
+            let report = measure(session, flows, *rate, course)?;
+            self.result.steps.push(step(*rate, None, &report));
+            self.keep(report);
+            if session.is_stopped() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn search(&mut self, session: &mut Session<'_>, flows: &Flows, mut search: Search) -> Result<(), String> {
+        while let Some(probe) = search.next().filter(|_| !session.is_stopped()) {
+            let length = session.settings.duration * if probe.is_confirmation { 2 } else { 1 };
+            let report = measure(session, flows, probe.rate_per_s, Course { ramp: Duration::ZERO, length })?;
+            if session.is_stopped() {
+                break;
+            }
+            let Count { loss, ref latency, .. } = report.traffic.total;
+            let generator_limited = !complaints(&report.usage, &report.traffic).is_empty();
+            let passed = search.judge(Outcome { loss, p99_us: latency.p99_us, generator_limited });
+            self.result.steps.push(step(probe.rate_per_s, Some(passed), &report));
+            if passed {
+                self.keep(report);
+            }
+        }
+        self.result.capacity = Some(search.capacity());
+        Ok(())
+    }
+
+    fn keep(&mut self, report: PhaseReport) {
+        self.result.traffic = Some(report.traffic);
+        self.usage = Some(report.usage);
+    }
+
+    fn note_memory_of(&mut self, allocations: usize) {
+        let [before, allocated, ..] = self.memory.map(|memory| memory.bytes);
+        if before > 0 {
+            let each = (allocated as f64 - before as f64) / allocations as f64;
+            self.result.server.get_or_insert_default().memory.per_allocation_bytes = Some(each.round());
+        }
+    }
+
+    /// Says what was used, by whom.
+    fn conclude(&mut self, session: &mut Session<'_>) {
+        let received = self.result.traffic.as_ref().map(|traffic| traffic.total.received).filter(|count| *count > 0);
+        let Some(usage) = self.usage.take() else { return };
+        self.result.generator = generator(&usage, self.result.traffic.as_ref(), session.settings.cpu);
+        self.result.kernel = usage.kernel.clone();
+        let Some(used) = usage.server else {
+            self.result.server = None;
+            return;
+        };
+        let server = self.result.server.get_or_insert_default();
+        let [before, allocated, loaded, freed] = self.memory;
+        let memory = &mut server.memory;
+        memory.source = if before.is_pss { "pss" } else { "rss" }.to_owned();
+        (memory.before_bytes, memory.allocated_bytes) = (before.bytes, allocated.bytes);
+        (memory.loaded_bytes, memory.freed_bytes) = (loaded.bytes, freed.bytes);
+        let memory = std::mem::take(memory);
+        *server = Server {
+            pids: session.watch.pids().to_vec(),
+            names: session.watch.names(),
+            cpu_source: used.source.to_owned(),
+            cpu_s: used.cpu_ns as f64 / 1e9,
+            cpu_share: used.cpu_ns as f64 / 1e9 / usage.wall_s,
+            cpu_ns_per_packet: received.map(|received| (used.cpu_ns as f64 / received as f64).round()),
+            voluntary_switches: used.voluntary,
+            involuntary_switches: used.involuntary,
+            memory,
+        };
+    }
+}
+
+/// Warms up, then measures.
+fn measure(session: &mut Session<'_>, flows: &Flows, rate: f64, course: Course) -> Result<PhaseReport, String> {
+    let streams = flows.streams(session.settings, rate);
+    let warmup = session.settings.warmup.min(course.length);
+    if !warmup.is_zero() && course.ramp.is_zero() {
+        session.run_phase("warm-up", flows, &streams, Course { ramp: Duration::ZERO, length: warmup })?;
+    }
+    session.run_phase("traffic", flows, &streams, course)
+}
+
+fn step(rate_per_s: f64, passed: Option<bool>, report: &PhaseReport) -> Step {
+    let received = report.traffic.total.received;
+    let cpu = report.usage.server.as_ref().filter(|_| received > 0);
+    Step {
+        rate_per_s,
+        passed,
+        generator_limited: !complaints(&report.usage, &report.traffic).is_empty(),
+        count: report.traffic.total.clone(),
+        server_cpu_ns_per_packet: cpu.map(|used| (used.cpu_ns as f64 / received as f64).round()),
+    }
+}
+
+/// What speaks against the load tester, a sentence each.
+fn complaints(usage: &Usage, traffic: &Traffic) -> Vec<String> {
+    let late = usage.lateness.latency().p99_us;
+    let not_sent = traffic.total.not_sent;
+    let all = [
+        (late > LATE_US)
+            .then(|| format!("It was late: one packet in a hundred left more than {late:.0} µs after its time.")),
+        (usage.drops > 0).then(|| format!("Its own receive queues dropped {} packets that were relayed.", usage.drops)),
+        (not_sent > 0).then(|| format!("The kernel did not take {not_sent} packets from it.")),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+fn generator(usage: &Usage, traffic: Option<&Traffic>, cpu: Option<usize>) -> Generator {
+    let empty = Traffic::default();
+    let mut remarks = complaints(usage, traffic.unwrap_or(&empty));
+    let was_limit = !remarks.is_empty();
+    let busy_share = (1.0 - usage.idle_s / usage.wall_s).clamp(0.0, 1.0);
+    if busy_share > 0.9 && traffic.is_some() {
+        remarks.push(format!("It was busy for {:.0} % of the time: near its own limit.", 100.0 * busy_share));
+    }
+    if cfg!(debug_assertions) {
+        remarks.push("It is a debug build: slower by far than a release.".into());
+    }
+    Generator {
+        cpu: cpu.and_then(|cpu| u32::try_from(cpu).ok()),
+        lateness: usage.lateness.latency(),
+        cpu_share: usage.own_cpu_ns as f64 / 1e9 / usage.wall_s,
+        busy_share,
+        receive_drops: usage.drops,
+        strays: usage.strays,
+        was_limit,
+        remarks,
+    }
+}
+
+/// The server's memory some time after its allocations are gone.
+fn settled(session: &Session<'_>) -> Memory {
+    if !session.watch.is_empty() {
+        std::thread::sleep(SETTLE);
+    }
+    session.watch.memory()
+}
+
+fn plan_facts(settings: &Settings, clients: u32) -> PlanFacts {
+    let shapes = settings.profile.shapes();
+    let is_raw = settings.profile == Profile::Raw;
+    let largest = shapes.iter().map(|shape| shape.frame).max_by_key(|frame| frame.payload);
+    PlanFacts {
+        target: settings.target.to_string(),
+        profile: settings.profile.name().to_owned(),
+        path: settings.path.name().to_owned(),
+        framing: settings.framing.name().to_owned(),
+        allocations: clients,
+        rate_per_s: settings.steps.last().copied().unwrap_or_else(|| settings.total_rate()),
+        payload_bytes: largest.map_or(if is_raw { settings.payload } else { 0 }, |frame| frame.payload).into(),
+        burst: largest.map_or(if is_raw { settings.burst } else { 0 }, |frame| frame.packets).into(),
+        merged: settings.merged,
+        duration_s: settings.duration.as_secs_f64(),
+        warmup_s: settings.warmup.as_secs_f64(),
+        ramp_s: settings.ramp.as_secs_f64(),
+        seed: settings.seed,
+    }
+}

@@ -1,0 +1,383 @@
+//! The loop: one thread that sends what is due, takes what has come, and keeps the clock.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::cast::Cast;
+use super::client::{Client, Told};
+use super::fleet::Fleet;
+use super::host;
+use super::mark::{Bodies, mix};
+use super::measure::Times;
+use super::phase::{Flows, Phase, dispatch};
+use super::result::{KernelCounters, Second, Traffic};
+use super::schedule::{Course, Stream, nanos};
+use super::server::{Sample, Used, Watch, own_cpu_ns};
+use super::settings::{Path, Settings};
+
+/// How long what is on the way may take after the last packet was sent.
+const DRAIN: Duration = Duration::from_secs(1);
+/// Frames that are still due so long after the end are not sent any more.
+const OVERTIME: Duration = Duration::from_millis(50);
+/// Frees per second at the end.
+const FREE_RATE: f64 = 20_000.0;
+/// How long the answers to them are waited for.
+const FREE_PATIENCE: Duration = Duration::from_secs(5);
+/// Shorter pauses are not slept: the kernel's timers are that imprecise.
+const SHORTEST_NAP: Duration = Duration::from_micros(200);
+/// So much earlier it gets up.
+const EARLY: Duration = Duration::from_micros(100);
+
+/// What a watcher is told while the test runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// `setup`, `warm-up`, `traffic`, `churn`, `flood`, `free`.
+    pub phase: &'static str,
+    /// Seconds of it so far.
+    pub elapsed_s: f64,
+    /// Seconds that it will take, where that is known.
+    pub length_s: Option<f64>,
+    /// What shall be sent, in packets/s.
+    pub rate_per_s: f64,
+    /// The second that has just ended.
+    pub second: Option<Second>,
+}
+
+/// The run's time: nanoseconds since it began.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock(Instant);
+
+impl Clock {
+    pub(super) fn now(&self) -> u64 {
+        nanos(self.0.elapsed())
+    }
+}
+
+/// A run under way.
+pub(super) struct Session<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) clock: Clock,
+    pub(super) fleet: Fleet,
+    pub(super) cast: Cast,
+    pub(super) watch: Watch,
+    pub(super) observer: &'a mut dyn FnMut(&Progress),
+    stop: &'a AtomicBool,
+    bodies: Bodies,
+    /// 24 bits of the run, 8 that count phases.
+    run: u32,
+    strays: u64,
+    events: Vec<(u32, Told)>,
+}
+
+/// What came of a phase.
+pub(super) struct PhaseReport {
+    pub(super) traffic: Traffic,
+    pub(super) usage: Usage,
+}
+
+/// What a stretch of time cost, and whether the load tester kept up.
+pub(super) struct Usage {
+    pub(super) lateness: Times,
+    pub(super) wall_s: f64,
+    pub(super) server: Option<Used>,
+    pub(super) own_cpu_ns: u64,
+    pub(super) idle_s: f64,
+    pub(super) drops: u64,
+    pub(super) strays: u64,
+    pub(super) kernel: KernelCounters,
+}
+
+/// What was used before a stretch of time.
+struct Mark {
+    at_ns: u64,
+    server: Sample,
+    own_cpu_ns: u64,
+    drops: u64,
+    kernel: KernelCounters,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn open(
+        settings: &'a Settings,
+        clients: u32,
+        stop: &'a AtomicBool,
+        observer: &'a mut dyn FnMut(&Progress),
+    ) -> Result<Self, String> {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(Self {
+            settings,
+            clock: Clock(Instant::now()),
+            fleet: Fleet::open(settings, clients)?,
+            cast: Cast::new(settings, clients, unix.as_secs()),
+            watch: Watch::new(&settings.server_pids)?,
+            observer,
+            stop,
+            bodies: Bodies::new(settings.seed),
+            run: (mix(nanos(unix)) as u32) & 0xFFFF_FF00,
+            strays: 0,
+            events: Vec::new(),
+        })
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Brings all clients to where packets can flow, or to where they never will; returns how long it took.
+    pub(super) fn set_up(&mut self) -> f64 {
+        let count = self.cast.clients().len() as u32;
+        let begun_ns = self.clock.now();
+        let mut started = 0;
+        let mut next_look_ns = 0;
+        loop {
+            let now = self.clock.now();
+            while started < count && due_at(begun_ns, started, self.settings.setup_rate) <= now {
+                self.cast.begin(started, due_at(begun_ns, started, self.settings.setup_rate));
+                started += 1;
+            }
+            let was_busy = self.turn(None);
+            self.introduce();
+            if started == count && now >= next_look_ns {
+                let is_settled = |client: &Client| client.is_ready() || client.is_gone();
+                if self.cast.clients().iter().all(is_settled) {
+                    break;
+                }
+                next_look_ns = now + 2_000_000;
+                self.tell("setup", begun_ns, None, 0.0, None);
+            }
+            if self.is_stopped() {
+                break;
+            }
+            if !was_busy {
+                let next_start = (started < count).then(|| due_at(begun_ns, started, self.settings.setup_rate));
+                self.rest(next_start, Some(now + 2_000_000));
+            }
+        }
+        (self.clock.now() - begun_ns) as f64 / 1e9
+    }
+
+    /// Tells clients that have got an allocation whom to reach.
+    fn introduce(&mut self) {
+        let mut events = std::mem::take(&mut self.events);
+        self.cast.take_events(&mut events);
+        for (number, _) in &events {
+            let number = *number;
+            if self.settings.path == Path::Pair && self.settings.profile.relays() {
+                self.introduce_pair(number);
+            } else if self.cast.client(number).is_some_and(Client::is_allocated) {
+                self.cast.reach(number, self.fleet.peer_address(number));
+            }
+        }
+        self.events = events;
+    }
+
+    fn introduce_pair(&mut self, number: u32) {
+        let state = |number| {
+            let client: Option<&Client> = self.cast.client(number);
+            (client.filter(|c| c.is_allocated()).and_then(Client::relayed), client.is_none_or(Client::is_gone))
+        };
+        let ((mine, i_am_gone), (other, other_is_gone)) = (state(number), state(number ^ 1));
+        match (mine, other) {
+            (Some(mine), Some(other)) => {
+                self.cast.reach(number, other);
+                self.cast.reach(number ^ 1, mine);
+            }
+            (None, Some(_)) if i_am_gone => self.cast.give_up(number ^ 1, "pair lost"),
+            (Some(_), None) if other_is_gone => self.cast.give_up(number, "pair lost"),
+            _ => {}
+        }
+    }
+
+    /// Sends `streams` over `course` and accounts for what comes of it.
+    pub(super) fn run_phase(
+        &mut self,
+        name: &'static str,
+        flows: &Flows,
+        streams: &[Stream],
+        course: Course,
+    ) -> Result<PhaseReport, String> {
+        // The next phase is told from this one by the last 8 bits.
+        self.run = (self.run & 0xFFFF_FF00) | (self.run.wrapping_add(1) & 0xFF);
+        let mark = self.mark();
+        let start_ns = self.clock.now() + 1_000_000;
+        let mut phase = Phase::new(flows, streams, course, self.run, start_ns, self.settings.merged)?;
+        let rate = streams.iter().map(packets_per_s).sum();
+        let end_ns = start_ns + nanos(course.length);
+        let (mut idle_ns, mut next_tick_ns, mut ticks) = (0, start_ns + 1_000_000_000, 0);
+        let mut server_ns = self.watch.cpu_ns();
+        let spins = !streams.is_empty() && std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
+        let sent_until_ns = loop {
+            let now = self.clock.now();
+            if self.is_stopped() || now >= end_ns + nanos(OVERTIME) || (now >= end_ns && phase.next_ns().is_none()) {
+                break now.clamp(start_ns + 1, end_ns);
+            }
+            let was_busy = self.turn(Some(&mut phase));
+            self.introduce();
+            if now >= next_tick_ns {
+                let cpu = (!self.watch.is_empty()).then(|| self.watch.cpu_ns());
+                if let Some(cpu) = cpu {
+                    phase.recorder.note_cpu(ticks, cpu.saturating_sub(server_ns) as f64 / 1e9);
+                    server_ns = cpu;
+                }
+                phase.recorder.roll(now - start_ns, None);
+                let second = phase.recorder.second(ticks);
+                self.tell(name, start_ns, Some(course.length), rate, second);
+                (next_tick_ns, ticks) = (next_tick_ns + 1_000_000_000, ticks + 1);
+            }
+            if !was_busy {
+                if !spins {
+                    let next = phase.next_ns().unwrap_or(end_ns).min(next_tick_ns);
+                    self.rest(Some(next), None);
+                }
+                idle_ns += self.clock.now() - now;
+            }
+        };
+        let last_ns = self.clock.now() + nanos(DRAIN);
+        while !phase.recorder.is_complete() && self.clock.now() < last_ns {
+            self.drain(&mut phase);
+        }
+        if let Some(cpu) = (!self.watch.is_empty() && ticks == 0).then(|| self.watch.cpu_ns()) {
+            phase.recorder.note_cpu(0, cpu.saturating_sub(server_ns) as f64 / 1e9);
+        }
+        let mut usage = self.usage(&mark, idle_ns);
+        usage.strays += phase.recorder.strays;
+        let duration_s = (sent_until_ns - start_ns) as f64 / 1e9;
+        let traffic = phase.recorder.traffic(duration_s);
+        usage.lateness = std::mem::replace(&mut phase.recorder.lateness, Times::new());
+        Ok(PhaseReport { traffic, usage })
+    }
+
+    /// Gives every allocation back.
+    pub(super) fn free_all(&mut self) {
+        let count = self.cast.clients().len() as u32;
+        let begun_ns = self.clock.now();
+        let last_ns = begun_ns + due_at(0, count, FREE_RATE) + nanos(FREE_PATIENCE);
+        let mut freed = 0;
+        let mut next_look_ns = 0;
+        loop {
+            let now = self.clock.now();
+            while freed < count && due_at(begun_ns, freed, FREE_RATE) <= now {
+                self.cast.free(freed);
+                freed += 1;
+            }
+            let was_busy = self.turn(None);
+            if freed == count && now >= next_look_ns {
+                if self.cast.clients().iter().all(Client::is_gone) {
+                    break;
+                }
+                next_look_ns = now + 2_000_000;
+            }
+            if now > last_ns {
+                break;
+            }
+            if !was_busy {
+                self.rest((freed < count).then(|| due_at(begun_ns, freed, FREE_RATE)), Some(now + 2_000_000));
+            }
+        }
+        let mut events = std::mem::take(&mut self.events);
+        self.cast.take_events(&mut events);
+        self.events = events;
+    }
+
+    /// Sends what is due and takes what has come; whether there was anything.
+    pub(super) fn turn(&mut self, mut phase: Option<&mut Phase<'_>>) -> bool {
+        let now = self.clock.now();
+        let mut sends = self.cast.tend(now, &mut self.fleet);
+        if let Some(phase) = phase.as_deref_mut() {
+            sends |= phase.emit(now, &mut self.fleet, &self.bodies, &self.cast);
+        }
+        if sends {
+            let refused = self.fleet.flush();
+            if let Some(phase) = phase.as_deref_mut() {
+                phase.sent(self.clock.now(), refused);
+            }
+        }
+        self.receive(phase) > 0 || sends
+    }
+
+    fn drain(&mut self, phase: &mut Phase<'_>) {
+        let now = self.clock.now();
+        if self.cast.tend(now, &mut self.fleet) {
+            self.fleet.flush();
+        }
+        if self.receive(Some(phase)) == 0 {
+            self.rest(None, Some(now + 1_000_000));
+        }
+    }
+
+    fn receive(&mut self, mut phase: Option<&mut Phase<'_>>) -> usize {
+        let Self { fleet, cast, clock, bodies, settings, strays, .. } = self;
+        let target: SocketAddr = settings.target;
+        fleet.receive(
+            || clock.now(),
+            |now, incoming, bytes| {
+                let is_ours = dispatch(now, target, incoming, bytes, bodies, cast, phase.as_deref_mut());
+                *strays += u64::from(!is_ours);
+            },
+        )
+    }
+
+    /// Sleeps until something comes in, or the earliest of these times and the next timer.
+    pub(super) fn rest(&self, next_ns: Option<u64>, other_ns: Option<u64>) {
+        let now = self.clock.now();
+        let wake = [next_ns, other_ns, self.cast.next_timer()].into_iter().flatten().min().unwrap_or(now + 100_000_000);
+        let pause = Duration::from_nanos(wake.saturating_sub(now));
+        if pause >= SHORTEST_NAP {
+            self.fleet.nap(pause - EARLY);
+        }
+    }
+
+    pub(super) fn tell(
+        &mut self,
+        phase: &'static str,
+        begun_ns: u64,
+        length: Option<Duration>,
+        rate_per_s: f64,
+        second: Option<Second>,
+    ) {
+        let elapsed_s = self.clock.now().saturating_sub(begun_ns) as f64 / 1e9;
+        let length_s = length.map(|length| length.as_secs_f64());
+        (self.observer)(&Progress { phase, elapsed_s, length_s, rate_per_s, second });
+    }
+
+    fn mark(&self) -> Mark {
+        Mark {
+            server: self.watch.sample(),
+            own_cpu_ns: own_cpu_ns(),
+            drops: self.fleet.drops(),
+            kernel: host::counters(),
+            at_ns: self.clock.now(),
+        }
+    }
+
+    fn usage(&mut self, before: &Mark, idle_ns: u64) -> Usage {
+        let after = self.mark();
+        Usage {
+            lateness: Times::new(),
+            wall_s: (after.at_ns - before.at_ns) as f64 / 1e9,
+            server: (!self.watch.is_empty()).then(|| before.server.until(&after.server)),
+            own_cpu_ns: after.own_cpu_ns.saturating_sub(before.own_cpu_ns),
+            idle_s: idle_ns as f64 / 1e9,
+            drops: after.drops.saturating_sub(before.drops),
+            strays: std::mem::take(&mut self.strays),
+            kernel: host::between(&before.kernel, &after.kernel),
+        }
+    }
+
+    /// Accounts for what `work` takes.
+    pub(super) fn measured<T>(&mut self, work: impl FnOnce(&mut Self) -> (T, u64)) -> (T, Usage) {
+        let mark = self.mark();
+        let (outcome, idle_ns) = work(self);
+        (outcome, self.usage(&mark, idle_ns))
+    }
+}
+
+/// When number `index` of a row at `rate` per second is due.
+pub(super) fn due_at(begun_ns: u64, index: u32, rate: f64) -> u64 {
+    begun_ns + (f64::from(index) / rate * 1e9) as u64
+}
+
+fn packets_per_s(stream: &Stream) -> f64 {
+    stream.frames_per_s * f64::from(stream.flows) * f64::from(stream.frame.packets)
+}

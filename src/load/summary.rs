@@ -1,0 +1,112 @@
+//! A result as a person reads it.
+
+use std::fmt::Write;
+
+use super::result::{Count, Ended, Latency, LoadResult};
+
+/// A page of text.
+pub fn summary(result: &LoadResult) -> String {
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = write(result, &mut text);
+    text
+}
+
+fn write(result: &LoadResult, out: &mut String) -> std::fmt::Result {
+    let plan = &result.plan;
+    let ended = match result.ended {
+        Ended::Completed => "",
+        Ended::Interrupted => " (stopped early)",
+        Ended::SetupFailed => " (no allocation came into being)",
+    };
+    writeln!(out, "{} {} on {}, {} allocations{ended}\n", plan.profile, plan.path, plan.target, plan.allocations)?;
+    let setup = &result.setup;
+    if setup.attempted > 0 {
+        let total = setup.steps.get("total").map(times).unwrap_or_default();
+        writeln!(out, "setup      {} of {} in {:.2} s; {total}", setup.succeeded, setup.attempted, setup.duration_s)?;
+    }
+    for step in &result.steps {
+        let verdict = step.passed.map_or("", |passed| if passed { "  passed" } else { "  failed" });
+        let limit = if step.generator_limited { "  (the load tester was the limit)" } else { "" };
+        let (loss, p99) = (100.0 * step.count.loss, micros(step.count.latency.p99_us));
+        writeln!(out, "step       {:>9.0}/s  loss {loss:.3} %  p99 {p99}{verdict}{limit}", step.rate_per_s)?;
+    }
+    if let Some(traffic) = &result.traffic {
+        for (direction, count) in &traffic.directions {
+            write_count(direction, count, out)?;
+        }
+    }
+    if let Some(capacity) = &result.capacity {
+        let confirmed = if capacity.confirmed { "confirmed" } else { "not confirmed" };
+        let limit = if capacity.generator_limited { "; the load tester was the limit, not the server" } else { "" };
+        writeln!(out, "capacity   {:.0} packets/s, {confirmed}{limit}", capacity.rate_per_s)?;
+    }
+    if let Some(churn) = &result.churn {
+        let (completed, failed, times) = (churn.completed, churn.failed, times(&churn.cycle));
+        writeln!(out, "cycles     {:.0}/s: {completed} completed, {failed} failed; {times}", churn.cycles_per_s)?;
+        if let Some(cpu) = churn.server_cpu_ns_per_cycle {
+            writeln!(out, "           {:.1} µs of the server's CPU each", cpu / 1000.0)?;
+        }
+    }
+    if let Some(flood) = &result.flood {
+        let (requests, answers) = (flood.requests, flood.answers);
+        writeln!(out, "flood      {:.0}/s: {requests} requests, {answers} answers", flood.requests_per_s)?;
+        writeln!(out, "           {:.2} bytes out for each in; {}", flood.amplification, times(&flood.latency))?;
+    }
+    write_server(result, out)?;
+    for (what, count) in &result.errors {
+        writeln!(out, "error      {what}: {count}")?;
+    }
+    for remark in &result.generator.remarks {
+        writeln!(out, "remark     {remark}")?;
+    }
+    for judged in &result.thresholds {
+        let verdict = if judged.failed { "FAILED" } else { "ok" };
+        let measured = judged.measured.map_or_else(|| "not measured".to_owned(), |value| format!("{value:.4}"));
+        writeln!(out, "threshold  {}: {verdict} ({measured})", judged.condition)?;
+    }
+    Ok(())
+}
+
+fn write_count(direction: &str, count: &Count, out: &mut String) -> std::fmt::Result {
+    let Count { sent, received, lost, loss, duplicates, reordered, misdelivered, corrupted, .. } = count;
+    let (rate, goodput) = (count.received_per_s, count.goodput_bits_per_s / 1e6);
+    writeln!(out, "{direction:<10} {sent} sent, {received} received ({rate:.0}/s, {goodput:.2} Mbit/s)")?;
+    write!(out, "           {lost} lost ({:.4} %), {duplicates} twice, {reordered} out of order", 100.0 * loss)?;
+    writeln!(out, ", {misdelivered} misdelivered, {corrupted} corrupted")?;
+    writeln!(out, "           {}", times(&count.latency))
+}
+
+fn write_server(result: &LoadResult, out: &mut String) -> std::fmt::Result {
+    let Some(server) = &result.server else { return Ok(()) };
+    write!(out, "server     {:.1} % of a core", 100.0 * server.cpu_share)?;
+    if let Some(cpu) = server.cpu_ns_per_packet {
+        write!(out, ", {cpu:.0} ns per packet")?;
+    }
+    writeln!(out, ", {} waits, {} times preempted", server.voluntary_switches, server.involuntary_switches)?;
+    let memory = &server.memory;
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let [before, allocated, freed] = [memory.before_bytes, memory.allocated_bytes, memory.freed_bytes].map(mib);
+    write!(out, "memory     {before:.1} MiB before, {allocated:.1} allocated, {freed:.1} freed ({})", memory.source)?;
+    match memory.per_allocation_bytes {
+        Some(each) => writeln!(out, "; {each:.0} bytes per allocation"),
+        None => writeln!(out),
+    }
+}
+
+fn times(latency: &Latency) -> String {
+    if latency.count == 0 {
+        return "no times".to_owned();
+    }
+    let Latency { p50_us, p99_us, p99_9_us, p99_99_us, max_us, .. } = *latency;
+    let [p50, p99, p999, p9999, max] = [p50_us, p99_us, p99_9_us, p99_99_us, max_us].map(micros);
+    format!("p50 {p50}, p99 {p99}, p99.9 {p999}, p99.99 {p9999}, max {max}")
+}
+
+fn micros(micros: f64) -> String {
+    match micros {
+        ..1000.0 => format!("{micros:.0} µs"),
+        ..1e6 => format!("{:.2} ms", micros / 1e3),
+        _ => format!("{:.2} s", micros / 1e6),
+    }
+}

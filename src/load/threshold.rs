@@ -1,0 +1,289 @@
+//! Conditions that fail a test (`--fail-if 'loss>0.1%'`).
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::result::{Judged, LoadResult};
+
+/// A condition under which the test has failed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Threshold {
+    text: String,
+    metric: Metric,
+    comparison: Comparison,
+    /// In the metric's own unit: a share in percent, a time in microseconds, a number.
+    limit: f64,
+}
+
+/// What can be judged, with how it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Metric {
+    Loss,
+    Duplicates,
+    Reordered,
+    Misdelivered,
+    Corrupted,
+    P50,
+    P90,
+    P99,
+    P999,
+    P9999,
+    Max,
+    Setup,
+    SetupFailed,
+    Errors,
+    Cpu,
+    CpuShare,
+    Rate,
+    Lateness,
+}
+
+const METRICS: &[(&str, Metric)] = &[
+    ("loss", Metric::Loss),
+    ("duplicates", Metric::Duplicates),
+    ("reordered", Metric::Reordered),
+    ("misdelivered", Metric::Misdelivered),
+    ("corrupted", Metric::Corrupted),
+    ("p50", Metric::P50),
+    ("p90", Metric::P90),
+    ("p99", Metric::P99),
+    ("p99.9", Metric::P999),
+    ("p99.99", Metric::P9999),
+    ("max", Metric::Max),
+    ("setup", Metric::Setup),
+    ("setup-failed", Metric::SetupFailed),
+    ("errors", Metric::Errors),
+    ("cpu", Metric::Cpu),
+    ("cpu-share", Metric::CpuShare),
+    ("rate", Metric::Rate),
+    ("lateness", Metric::Lateness),
+];
+
+/// What a metric is measured in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    Percent,
+    Time,
+    Number,
+}
+
+impl Unit {
+    fn example(self) -> &'static str {
+        match self {
+            Self::Percent => "a share in percent, such as 0.1%",
+            Self::Time => "a time with its unit (ns, us, ms, s), such as 10ms",
+            Self::Number => "a number, such as 0 or 50k",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comparison {
+    Above,
+    AtLeast,
+    Below,
+    AtMost,
+}
+
+/// Longer operators before their beginnings.
+const COMPARISONS: &[(&str, Comparison)] =
+    &[(">=", Comparison::AtLeast), ("<=", Comparison::AtMost), (">", Comparison::Above), ("<", Comparison::Below)];
+
+impl Threshold {
+    /// Whether `result` fails by it. What was not measured cannot be vouched for, and fails.
+    pub fn judge(&self, result: &LoadResult) -> Judged {
+        let measured = self.metric.of(result);
+        let failed = measured.is_none_or(|value| self.comparison.holds(value, self.limit));
+        Judged { condition: self.text.clone(), measured, failed }
+    }
+}
+
+impl Metric {
+    fn unit(self) -> Unit {
+        match self {
+            Self::Loss | Self::Duplicates | Self::Reordered | Self::CpuShare => Unit::Percent,
+            Self::P50 | Self::P90 | Self::P99 | Self::P999 | Self::P9999 | Self::Max => Unit::Time,
+            Self::Setup | Self::Cpu | Self::Lateness => Unit::Time,
+            Self::Misdelivered | Self::Corrupted | Self::SetupFailed | Self::Errors | Self::Rate => Unit::Number,
+        }
+    }
+
+    /// Its value in `result`, in its unit; none if it was not measured.
+    fn of(self, result: &LoadResult) -> Option<f64> {
+        let count = result.traffic.as_ref().map(|traffic| &traffic.total);
+        let share =
+            |part: u64| count.filter(|count| count.sent > 0).map(|count| 100.0 * part as f64 / count.sent as f64);
+        let latency = count.map(|count| &count.latency).filter(|latency| latency.count > 0);
+        match self {
+            Self::Loss => count.filter(|count| count.sent > 0).map(|count| 100.0 * count.loss),
+            Self::Duplicates => share(count?.duplicates),
+            Self::Reordered => share(count?.reordered),
+            Self::Misdelivered => Some(count?.misdelivered as f64),
+            Self::Corrupted => Some(count?.corrupted as f64),
+            Self::P50 => Some(latency?.p50_us),
+            Self::P90 => Some(latency?.p90_us),
+            Self::P99 => Some(latency?.p99_us),
+            Self::P999 => Some(latency?.p99_9_us),
+            Self::P9999 => Some(latency?.p99_99_us),
+            Self::Max => Some(latency?.max_us),
+            Self::Setup => result.setup.steps.get("total").filter(|total| total.count > 0).map(|total| total.p99_us),
+            Self::SetupFailed => Some(result.setup.failed as f64),
+            Self::Errors => Some(result.errors.values().sum::<u64>() as f64),
+            Self::Cpu => Some(result.server.as_ref()?.cpu_ns_per_packet? / 1000.0),
+            Self::CpuShare => Some(100.0 * result.server.as_ref()?.cpu_share),
+            Self::Rate => match (&result.capacity, &result.churn) {
+                (Some(capacity), _) => Some(capacity.rate_per_s),
+                (None, Some(churn)) => Some(churn.cycles_per_s),
+                (None, None) => Some(count?.received_per_s),
+            },
+            Self::Lateness => Some(&result.generator.lateness).filter(|late| late.count > 0).map(|late| late.p99_us),
+        }
+    }
+}
+
+impl Comparison {
+    fn holds(self, value: f64, limit: f64) -> bool {
+        match self {
+            Self::Above => value > limit,
+            Self::AtLeast => value >= limit,
+            Self::Below => value < limit,
+            Self::AtMost => value <= limit,
+        }
+    }
+}
+
+impl FromStr for Threshold {
+    type Err = ThresholdError;
+
+    /// `METRIC COMPARISON VALUE`, such as `loss>0.1%`, `p99 >= 10ms`, `misdelivered>0`.
+    fn from_str(text: &str) -> Result<Self, ThresholdError> {
+        let split = COMPARISONS.iter().filter_map(|(sign, comparison)| {
+            text.find(sign).map(|at| (at, &text[..at], *comparison, &text[at + sign.len()..]))
+        });
+        let Some((_, name, comparison, value)) = split.min_by_key(|(at, ..)| *at) else {
+            return Err(ThresholdError::NoComparison);
+        };
+        let name = name.trim();
+        let Some(&(_, metric)) = METRICS.iter().find(|(known, _)| *known == name) else {
+            return Err(ThresholdError::NoMetric(name.to_owned()));
+        };
+        let limit = parse_value(value.trim(), metric.unit())
+            .ok_or_else(|| ThresholdError::NoValue { value: value.trim().to_owned(), mend: metric.unit().example() })?;
+        Ok(Self { text: text.trim().to_owned(), metric, comparison, limit })
+    }
+}
+
+/// A value in the unit of [`Threshold::limit`]; none if it is none, or lacks its unit.
+fn parse_value(text: &str, unit: Unit) -> Option<f64> {
+    let scales: &[(&str, f64)] = match unit {
+        Unit::Percent => &[("%", 1.0)],
+        Unit::Time => &[("ns", 1e-3), ("us", 1.0), ("µs", 1.0), ("ms", 1e3), ("s", 1e6)],
+        Unit::Number => &[("k", 1e3), ("", 1.0)],
+    };
+    let (digits, scale) = scales.iter().find_map(|(suffix, scale)| Some((text.strip_suffix(suffix)?, scale)))?;
+    let value: f64 = digits.trim().parse().ok()?;
+    (value.is_finite() && value >= 0.0).then_some(value * scale)
+}
+
+/// Why a text is no condition; says how to write one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ThresholdError {
+    /// It has neither `>` nor `<`.
+    NoComparison,
+    /// What it names is not measured.
+    NoMetric(String),
+    /// The limit is no number, or has not the unit of what it limits.
+    NoValue {
+        /// What was written.
+        value: String,
+        /// What to write.
+        mend: &'static str,
+    },
+}
+
+impl fmt::Display for ThresholdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoComparison => f.write_str("no comparison; write it like loss>0.1% or p99>=10ms"),
+            Self::NoMetric(name) => {
+                let known: Vec<_> = METRICS.iter().map(|(known, _)| *known).collect();
+                write!(f, "\"{name}\" is not measured; measured are {}", known.join(", "))
+            }
+            Self::NoValue { value, mend } => write!(f, "\"{value}\" is no limit for it; write {mend}"),
+        }
+    }
+}
+
+impl std::error::Error for ThresholdError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::result::{Count, Latency, Traffic};
+
+    fn result(loss: f64, p99_us: f64) -> LoadResult {
+        let latency = Latency { count: 10, p99_us, ..Latency::default() };
+        let total = Count { sent: 1000, loss, latency, ..Count::default() };
+        LoadResult { traffic: Some(Traffic { total, ..Traffic::default() }), ..LoadResult::empty() }
+    }
+
+    fn fails(condition: &str, result: &LoadResult) -> bool {
+        condition.parse::<Threshold>().unwrap_or_else(|error| panic!("{condition}: {error}")).judge(result).failed
+    }
+
+    #[test]
+    fn units_are_those_that_are_written() {
+        let result = result(0.001, 9_999.0);
+        for (condition, failed) in [
+            ("loss>0.1%", false),
+            ("loss>=0.1%", true),
+            ("loss > 0.05 %", true),
+            ("p99>10ms", false),
+            ("p99>9998us", true),
+            ("p99>9998µs", true),
+            ("p99>0.01s", false),
+            ("p99<10ms", true),
+            ("p99<=9.999ms", true),
+            ("misdelivered>0", false),
+        ] {
+            assert_eq!(fails(condition, &result), failed, "{condition}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_measured_fails() {
+        let judged = "cpu>5us".parse::<Threshold>().unwrap().judge(&result(0.0, 1.0));
+        assert_eq!(judged, Judged { condition: "cpu>5us".into(), measured: None, failed: true });
+        assert!(fails("p99>1s", &LoadResult::empty()));
+        assert!(fails("setup>1s", &LoadResult::empty()));
+    }
+
+    #[test]
+    fn errors_name_the_mend() {
+        for (text, mend) in [
+            ("loss", "write it like loss>0.1%"),
+            ("losss>1%", "measured are loss, "),
+            ("loss>1", "such as 0.1%"),
+            ("loss>%", "such as 0.1%"),
+            ("loss>-1%", "such as 0.1%"),
+            ("p99>10", "a time with its unit"),
+            ("p99>NaNms", "a time with its unit"),
+            ("errors>3ms", "such as 0 or 50k"),
+        ] {
+            let error = text.parse::<Threshold>().unwrap_err().to_string();
+            assert!(error.contains(mend), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn every_metric_can_be_written() {
+        for (name, metric) in METRICS {
+            let limit = match metric.unit() {
+                Unit::Percent => "1%",
+                Unit::Time => "1ms",
+                Unit::Number => "1k",
+            };
+            assert_eq!(format!("{name}>{limit}").parse::<Threshold>().unwrap().metric, *metric);
+        }
+    }
+}
