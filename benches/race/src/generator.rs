@@ -13,6 +13,12 @@ use crate::case::{Case, Kind, Traffic};
 use crate::metric::Metric;
 use crate::server::{PASSWORD, Programs, Running, USER};
 
+/// Allocations begun per second: below what the slowest manages.
+pub(crate) const SETUP_PER_S: u32 = 2000;
+
+/// The share of allocations that may fail without making the figures another case's.
+const FAILED_BORNE: f64 = 0.01;
+
 /// What one run of the load generator says.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Outcome {
@@ -31,11 +37,10 @@ pub(crate) fn run(
 ) -> Result<Outcome, String> {
     // What an earlier run left is not this one's.
     let _ = fs::remove_file(document);
-    let mut command = Command::new("taskset");
-    command.args(["-c", &cpu.to_string()]).arg(&programs.generator).arg("load");
-    command.args(arguments(case, seconds)).arg("--server").arg(server.address());
+    let mut command = Command::new(&programs.generator);
+    command.arg("load").arg(server.address()).args(["--user", USER, "--password", PASSWORD]);
+    command.args(arguments(case, seconds)).args(["--cpu", &cpu.to_string()]);
     command.args(["--server-pid", &server.pid().to_string()]).arg("--json").arg(document);
-    command.args(["--user", USER]).env("TURNKEEP_PASSWORD", PASSWORD);
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("the load generator: {error}"))?;
     let read = fs::read_to_string(document).and_then(|text| {
         serde_json::from_str::<Value>(&text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
@@ -51,7 +56,11 @@ pub(crate) fn run(
 }
 
 fn arguments(case: &Case, seconds: Duration) -> Vec<String> {
-    let mut words: Vec<String> = Vec::new();
+    let mut words: Vec<String> = match case.kind {
+        Kind::Capacity(_) => vec!["--find-capacity".into()],
+        Kind::Rate(Traffic { merged: true, .. }) => vec!["--merged".into()],
+        _ => Vec::new(),
+    };
     let mut add = |name: &str, value: String| words.extend([name.to_owned(), value]);
     match case.kind {
         Kind::Rate(traffic) => {
@@ -60,7 +69,8 @@ fn arguments(case: &Case, seconds: Duration) -> Vec<String> {
         }
         Kind::Capacity(traffic) => {
             add_traffic(&mut add, traffic);
-            words.push("--find-capacity".into());
+            // Of each probe; there are up to twenty.
+            add("--duration", format!("{}s", (seconds.as_secs() * 2 / 5).max(1)));
         }
         Kind::Cycles { at_once } => {
             add("--profile", "churn".into());
@@ -69,6 +79,7 @@ fn arguments(case: &Case, seconds: Duration) -> Vec<String> {
         }
         Kind::Memory { allocations } => {
             add("--profile", "idle".into());
+            add("--setup-rate", SETUP_PER_S.to_string());
             add("--allocations", allocations.to_string());
             add("--duration", "3s".into());
         }
@@ -85,9 +96,7 @@ fn add_traffic(add: &mut impl FnMut(&str, String), traffic: Traffic) {
     add("--rate", traffic.rate_per_s.to_string());
     add("--payload", traffic.payload_bytes.to_string());
     add("--burst", traffic.burst.to_string());
-    if traffic.merged {
-        add("--merged", "true".into());
-    }
+    add("--setup-rate", SETUP_PER_S.to_string());
 }
 
 /// The figures in a result document (its `format` 1).
@@ -99,6 +108,11 @@ fn outcome(case: &Case, document: &Value) -> Result<Outcome, String> {
         return Err(format!("the load {}: {}", document["ended"], document["errors"]));
     }
     let number = |pointer: &str| document.pointer(pointer).and_then(Value::as_f64);
+    let part = if matches!(case.kind, Kind::Cycles { .. }) { "/churn" } else { "/setup" };
+    let (failed, all) = (number(&format!("{part}/failed")), number("/setup/attempted"));
+    if let Some((failed, all)) = failed.zip(all).filter(|(failed, all)| *failed > FAILED_BORNE * all) {
+        return Err(format!("{failed} of {all} allocations failed: {}", document["errors"]));
+    }
     let mut outcome = Outcome::default();
     let mut put = |metric: Metric, value: Option<f64>| {
         if let Some(value) = value {
@@ -121,15 +135,11 @@ fn outcome(case: &Case, document: &Value) -> Result<Outcome, String> {
             put(Metric::CyclesPerS, number("/churn/cycles_per_s"));
             put(Metric::CpuUsPerCycle, number("/churn/server_cpu_ns_per_cycle").map(|ns| ns / 1000.0));
         }
-        Kind::Memory { allocations } => {
-            let memory = |name: &str| number(&format!("/server/memory/{name}"));
-            if let (Some(before), Some(allocated), Some(freed)) =
-                (memory("before_bytes"), memory("allocated_bytes"), memory("freed_bytes"))
-            {
-                let taken = (allocated - before).max(1.0);
-                put(Metric::UserKibPerAllocation, Some(taken / 1024.0 / f64::from(allocations)));
-                put(Metric::KeptShare, Some((freed - before).max(0.0) / taken));
-            }
+        Kind::Memory { .. } => {
+            put(
+                Metric::UserKibPerAllocation,
+                number("/server/memory/per_allocation_bytes").map(|bytes| bytes / 1024.0),
+            );
         }
         Kind::Idle => {}
     }
@@ -168,12 +178,11 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_taken_and_kept() {
-        let memory = json!({"before_bytes": 1000, "allocated_bytes": 20_481_000, "freed_bytes": 2_049_000});
+    fn memory_is_per_allocation() {
+        let memory = json!({"per_allocation_bytes": 2048.0});
         let document = json!({"format": 1, "ended": "completed", "server": {"memory": memory}});
         let outcome = outcome(&case("memory"), &document).unwrap();
         assert_eq!(outcome.figures[&Metric::UserKibPerAllocation], 2.0);
-        assert_eq!(outcome.figures[&Metric::KeptShare], 0.1);
     }
 
     #[test]
@@ -182,6 +191,11 @@ mod tests {
         assert!(outcome(&case, &json!({"format": 2})).unwrap_err().contains("format 2"));
         let failed = json!({"format": 1, "ended": "setup_failed", "errors": {"allocate 486": 3}});
         assert!(outcome(&case, &failed).unwrap_err().contains("486"));
+        let refused = json!({
+            "format": 1, "ended": "completed", "errors": {"channel_bind 403": 90},
+            "setup": {"attempted": 100, "failed": 90}, "churn": {"failed": 90, "cycles_per_s": 2.0}
+        });
+        assert!(outcome(&case, &refused).unwrap_err().contains("90 of 100 allocations failed"));
         let empty = json!({"format": 1, "ended": "completed", "churn": null});
         assert!(outcome(&case, &empty).unwrap_err().contains("without the figures"));
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::case::{Case, Kind};
 use crate::generator::{self, Outcome};
 use crate::metric::Metric;
-use crate::process::{Usage, kernel_bytes};
+use crate::process::{Usage, kernel_bytes, process_bytes};
 use crate::server::{Programs, Running, Server};
 
 /// Where and how long.
@@ -24,7 +24,7 @@ pub(crate) struct Setting {
 const SETTLE: Duration = Duration::from_millis(500);
 /// Timers that a server has for nothing can be seconds apart.
 const IDLE_LONGER: u32 = 4;
-/// The kernel gives memory back somewhat later than it is freed.
+/// Servers and the kernel give memory back somewhat later than it is freed.
 const GIVE_BACK: Duration = Duration::from_secs(2);
 
 /// Measures `server` in `case`. The load generator's document lies in the scratch directory afterwards.
@@ -41,7 +41,7 @@ pub(crate) fn measure(
     let load = || generator::run(programs, case, &running, setting.generator_cpu, setting.seconds, &document);
     let outcome = match case.kind {
         Kind::Idle => idle(&running, IDLE_LONGER * setting.seconds),
-        Kind::Memory { allocations } => kernel_memory(allocations, load),
+        Kind::Memory { allocations } => memory(running.pid(), allocations, load),
         Kind::Rate(_) | Kind::Capacity(_) | Kind::Cycles { .. } => load(),
     };
     match outcome {
@@ -64,14 +64,15 @@ fn idle(running: &Running, seconds: Duration) -> Result<Outcome, String> {
     Ok(outcome)
 }
 
-/// Adds what the kernel needed at most while `load` ran: the load generator has few sockets, so that it is the
-/// server's.
-fn kernel_memory(allocations: u32, load: impl FnOnce() -> Result<Outcome, String>) -> Result<Outcome, String> {
-    let before = kernel_bytes().map_err(|error| error.to_string())?;
+/// Adds what the kernel needed at most while `load` ran (the load generator has few sockets, so that it is the
+/// server's), and what the process keeps when the allocations have been freed for a while.
+fn memory(pid: u32, allocations: u32, load: impl FnOnce() -> Result<Outcome, String>) -> Result<Outcome, String> {
+    let said = |error: std::io::Error| error.to_string();
+    let (kernel_before, process_before) = (kernel_bytes().map_err(said)?, process_bytes(pid).map_err(said)?);
     let done = AtomicBool::new(false);
-    let (outcome, most) = thread::scope(|scope| {
+    let (outcome, kernel_most) = thread::scope(|scope| {
         let watch = scope.spawn(|| {
-            let mut most = before;
+            let mut most = kernel_before;
             while !done.load(Ordering::Relaxed) {
                 most = most.max(kernel_bytes().unwrap_or_default());
                 thread::sleep(Duration::from_millis(100));
@@ -80,11 +81,17 @@ fn kernel_memory(allocations: u32, load: impl FnOnce() -> Result<Outcome, String
         });
         let outcome = load();
         done.store(true, Ordering::Relaxed);
-        (outcome, watch.join().unwrap_or(before))
+        (outcome, watch.join().unwrap_or(kernel_before))
     });
     let mut outcome = outcome?;
-    let taken = (most - before) / 1024.0 / f64::from(allocations);
-    outcome.figures.insert(Metric::KernelKibPerAllocation, taken);
+    thread::sleep(GIVE_BACK);
+    let process_after = process_bytes(pid).map_err(said)?;
+    let per_allocation = |bytes: f64| bytes / 1024.0 / f64::from(allocations);
+    outcome.figures.insert(Metric::KernelKibPerAllocation, per_allocation(kernel_most - kernel_before));
+    if let Some(taken) = outcome.figures.get(&Metric::UserKibPerAllocation).filter(|taken| **taken > 0.0) {
+        let kept = per_allocation(process_after - process_before).max(0.0) / taken;
+        outcome.figures.insert(Metric::KeptShare, kept);
+    }
     Ok(outcome)
 }
 

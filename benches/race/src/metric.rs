@@ -22,7 +22,7 @@ pub(crate) enum Metric {
     CpuUsPerCycle,
     /// Of the server's process.
     UserKibPerAllocation,
-    /// Of the whole machine's kernel: slabs and socket buffers.
+    /// Of the whole machine's kernel.
     KernelKibPerAllocation,
     /// What the process still holds when all allocations have been freed, over what they took.
     KeptShare,

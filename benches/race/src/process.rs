@@ -25,13 +25,15 @@ impl Usage {
     }
 }
 
-/// Bytes that the kernel uses for itself where sockets cost it: slabs, and the pages of socket buffers.
+/// Bytes that the kernel uses for its objects, which is where sockets cost it.
 pub(crate) fn kernel_bytes() -> io::Result<f64> {
-    const PAGE: f64 = 4096.0;
-    let slab = field(&fs::read_to_string("/proc/meminfo")?, "Slab:").unwrap_or_default() * 1024.0;
-    let sockets = fs::read_to_string("/proc/net/sockstat")?;
-    let pages = sockets.lines().find(|line| line.starts_with("UDP:")).and_then(|line| field(line, "mem"));
-    Ok(slab + pages.unwrap_or_default() * PAGE)
+    Ok(field(&fs::read_to_string("/proc/meminfo")?, "Slab:").unwrap_or_default() * 1024.0)
+}
+
+/// Bytes of a process, its share of what it shares with others counted.
+pub(crate) fn process_bytes(pid: u32) -> io::Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    Ok(field(&text, "Pss:").unwrap_or_default() * 1024.0)
 }
 
 /// Lets those that are started have as many descriptors as the system allows: a relay socket is one.
@@ -70,7 +72,6 @@ mod tests {
     fn fields_are_found_by_their_whole_name() {
         let status = "Name:\tx\nvoluntary_ctxt_switches:\t150\nnonvoluntary_ctxt_switches:\t545\n";
         assert_eq!(switches(status), 695.0);
-        assert_eq!(field("UDP: inuse 3 mem 7", "mem"), Some(7.0));
         assert_eq!(field("Slab:  81234 kB", "Slab:"), Some(81234.0));
         assert_eq!(field("SlabX: 1", "Slab:"), None);
     }
@@ -80,5 +81,6 @@ mod tests {
         let usage = Usage::of(std::process::id()).unwrap();
         assert!(usage.cpu_ns > 0.0, "{usage:?}");
         assert!(kernel_bytes().unwrap() > 1e6);
+        assert!(process_bytes(std::process::id()).unwrap() > 1e5);
     }
 }

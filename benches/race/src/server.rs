@@ -88,8 +88,8 @@ impl Server {
     pub(crate) fn runs(&self, case: &Case) -> bool {
         let relays = matches!(case.kind, Kind::Rate(_) | Kind::Capacity(_));
         match &self.kind {
-            // Its relayed addresses exist inside it alone: only its own clients reach each other.
-            ServerKind::TurnServer => !relays || case.group == Group::Pair,
+            // Its relayed addresses exist inside it alone: its clients get permissions for each other and nobody else.
+            ServerKind::TurnServer => matches!(case.group, Group::Pair | Group::Idle),
             ServerKind::Forwarder(arguments) if arguments.contains(&"switch") => case.group == Group::Pair,
             ServerKind::Forwarder(arguments) if arguments.contains(&"merged") => case.group == Group::Bursts,
             ServerKind::Forwarder(_) => relays,
@@ -366,7 +366,7 @@ mod tests {
         assert!(who_runs("pair").contains(&"turn-server".to_owned()));
         assert!(who_runs("pair").contains(&"forwarder-switch".to_owned()));
         assert!(who_runs("burst-up-merged").contains(&"forwarder-merged".to_owned()));
-        assert_eq!(who_runs("cycles"), ["turnkeep", "coturn", "turn-crate", "pion", "turn-server"]);
+        assert_eq!(who_runs("cycles"), ["turnkeep", "coturn", "turn-crate", "pion"]);
     }
 
     #[test]
