@@ -9,9 +9,9 @@ pub(super) const START: f64 = 10_000.0;
 /// The search ends when the rates that pass and fail are so close, as a share of the lower.
 const PRECISION: f64 = 0.03;
 /// A confirmation that fails is tried again at so much of its rate.
-const BACK_OFF: f64 = 0.95;
+const BACK_OFF: f64 = 0.92;
 /// Up to so many times.
-const CONFIRMATIONS: u32 = 4;
+const CONFIRMATIONS: u32 = 8;
 /// The rate above which nobody looks.
 const HIGHEST: f64 = 1e7;
 

@@ -7,20 +7,21 @@
 //!
 //! Streams (TCP, TLS) will be another kind of [`Side`]: what is above knows clients by number only.
 
+mod side;
+
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use self::side::{CLIENT_BASE, Kind, PEER_BASE, Queued, Side, route_to};
 use super::result::TransportFacts;
 use super::settings::Settings;
-use crate::engine::sys::cmsg::Asked;
 use crate::engine::sys::epoll::{Epoll, Ready};
-use crate::engine::sys::limit::raise_descriptors;
-use crate::engine::sys::mmsg::{Outgoing, Receiver, Sender};
-use crate::engine::sys::receive_buffer::set_receive_buffer;
-use crate::engine::sys::segment::{Run, receive_runs, send_run};
-use crate::engine::sys::{nap, option};
+use crate::engine::sys::meminfo::receive_drops;
+use crate::engine::sys::mmsg::{Receiver, Sender};
+use crate::engine::sys::nap;
+use crate::engine::sys::segment::receive_runs;
 
 /// Datagrams taken by one system call.
 const RECEIVE_BATCH: usize = 64;
@@ -28,22 +29,8 @@ const RECEIVE_BATCH: usize = 64;
 pub(super) const SEND_BATCH: usize = 64;
 /// Bytes that can wait to be sent.
 const OUT_BYTES: usize = 1 << 20;
-/// What the sockets of a side shall hold together: 80 ms of 50,000 packets/s, as the kernel counts packets.
-const RECEIVE_BUFFER: usize = 16 << 20;
-/// Below this a side gets more sockets instead, up to [`MAX_SHARED`].
-const ENOUGH_BUFFER: usize = 4 << 20;
-const MAX_SHARED: usize = 16;
-/// Sockets of peers that are not on the loopback network.
-const PEER_SOCKETS: u32 = 4;
 /// Up to so many sockets are asked in turn; more are waited for.
 const ASK_IN_TURN: usize = 8;
-/// 127.64.0.1 and on are clients, 127.128.0.1 and on peers: 4 million each.
-const CLIENT_BASE: u32 = u32::from_be_bytes([127, 64, 0, 1]);
-const PEER_BASE: u32 = u32::from_be_bytes([127, 128, 0, 1]);
-const ADDRESSES: u32 = (1 << 22) - 2;
-/// Ports of wildcard sockets, below those that relays and kernels choose from.
-const PORTS: std::ops::Range<u16> = 20_000..30_000;
-
 /// Clients or peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
@@ -72,37 +59,6 @@ pub(super) struct Fleet {
     epoll: Epoll,
     ready: Ready,
     merged: bool,
-}
-
-/// The sockets of one role, and what waits to leave through them.
-struct Side {
-    role: Role,
-    sockets: Vec<UdpSocket>,
-    kind: Kind,
-    queue: Vec<Queued>,
-    /// What each socket has lost since it was opened, as the kernel last told.
-    lost: Vec<u32>,
-    /// The kernel's word on the smallest receive buffer, in bytes.
-    granted: usize,
-}
-
-enum Kind {
-    /// Addresses from `base` on; `count` of them are in use, of which each number has one in turn.
-    Shared { base: u32, port_of: Vec<u16>, count: u32, generations: Vec<u32> },
-    /// Socket n is number n's.
-    Each { sources: Vec<IpAddr> },
-    /// Sockets that all share.
-    Few,
-}
-
-struct Queued {
-    socket: usize,
-    start: usize,
-    len: usize,
-    to: SocketAddr,
-    from: Option<IpAddr>,
-    /// A run of datagrams of this length.
-    segment: Option<u16>,
 }
 
 /// A datagram that came in, but for its bytes.
@@ -194,19 +150,9 @@ impl Fleet {
     /// # Errors
     /// No descriptor or port left.
     pub(super) fn renew(&mut self, number: u32) -> io::Result<()> {
-        match &mut self.clients.kind {
-            Kind::Shared { count, generations, .. } => {
-                let generation = &mut generations[number as usize];
-                *generation = (*generation + 1) % (ADDRESSES / *count).max(1);
-            }
-            Kind::Each { sources } => {
-                let from = source_of(sources, self.target, number);
-                let socket = udp_socket(from)?;
-                set_receive_buffer(socket.as_fd(), RECEIVE_BUFFER)?;
-                self.epoll.add(socket.as_fd(), token(Role::Client, number as usize))?;
-                self.clients.sockets[number as usize] = socket;
-            }
-            Kind::Few => {}
+        if self.clients.renew(number, self.target)? {
+            let socket = &self.clients.sockets[number as usize];
+            self.epoll.add(socket.as_fd(), token(Role::Client, number as usize))?;
         }
         Ok(())
     }
@@ -291,9 +237,6 @@ impl Fleet {
         let now = on_batch();
         for row in 0..count {
             let Some(message) = self.receiver.message(row) else { break };
-            if let Some(lost) = message.beside.lost {
-                side.lost[index] = lost;
-            }
             let Some(source) = message.source else { continue };
             let place = side.place_of(index, message.beside.asked);
             let segment = message.beside.segment.map_or(message.len, usize::from).max(1);
@@ -307,7 +250,8 @@ impl Fleet {
 
     /// Datagrams that the receive queues had no room for, since the sockets were opened.
     pub(super) fn drops(&self) -> u64 {
-        self.clients.lost.iter().chain(&self.peers.lost).map(|lost| u64::from(*lost)).sum()
+        let sockets = self.clients.sockets.iter().chain(&self.peers.sockets);
+        sockets.map(|socket| u64::from(receive_drops(socket.as_fd()).unwrap_or(0))).sum()
     }
 
     /// Sleeps until something comes in or `longest` has passed.
@@ -323,184 +267,6 @@ impl Fleet {
     }
 }
 
-impl Side {
-    /// Wildcard sockets, as many as it takes to have room for what comes in.
-    fn shared(role: Role, base: u32, count: u32) -> Result<Self, String> {
-        let (mut sockets, mut port_of, mut granted) = (Vec::new(), Vec::new(), usize::MAX);
-        while sockets.is_empty() || (granted * sockets.len() < ENOUGH_BUFFER && sockets.len() < MAX_SHARED) {
-            let (socket, port, buffer) = wildcard().map_err(|error| format!("cannot open a socket: {error}"))?;
-            sockets.push(socket);
-            port_of.push(port);
-            granted = granted.min(buffer);
-        }
-        let generations = vec![0; count as usize];
-        Ok(Self::of(role, sockets, Kind::Shared { base, port_of, count, generations }, granted))
-    }
-
-    /// A socket for each client.
-    fn each(settings: &Settings, count: u32) -> Result<Self, String> {
-        let allowed = raise_descriptors().unwrap_or(u64::MAX);
-        if u64::from(count) + 64 > allowed {
-            return Err(format!(
-                "{count} clients need a socket each, and this process may have {allowed} files; raise the limit \
-                 (ulimit -n) or ask for fewer"
-            ));
-        }
-        let mut granted = usize::MAX;
-        let sockets = (0..count).map(|number| {
-            let from = source_of(&settings.sources, settings.target, number);
-            let mut open = || {
-                let socket = udp_socket(from)?;
-                granted = granted.min(set_receive_buffer(socket.as_fd(), RECEIVE_BUFFER / 16)?);
-                Ok(socket)
-            };
-            open().map_err(|error: io::Error| format!("cannot open a socket at {from}: {error}"))
-        });
-        let sockets = sockets.collect::<Result<_, _>>()?;
-        Ok(Self::of(Role::Client, sockets, Kind::Each { sources: settings.sources.clone() }, granted))
-    }
-
-    /// A few sockets at `ip`.
-    fn few(ip: IpAddr) -> Result<Self, String> {
-        let mut granted = usize::MAX;
-        let sockets = (0..PEER_SOCKETS).map(|_| {
-            let mut open = || {
-                let socket = udp_socket(SocketAddr::new(ip, 0))?;
-                granted = granted.min(set_receive_buffer(socket.as_fd(), RECEIVE_BUFFER)?);
-                Ok(socket)
-            };
-            open().map_err(|error: io::Error| format!("cannot open a peer's socket at {ip}: {error}; see --peer"))
-        });
-        let sockets = sockets.collect::<Result<_, _>>()?;
-        Ok(Self::of(Role::Peer, sockets, Kind::Few, granted))
-    }
-
-    fn of(role: Role, sockets: Vec<UdpSocket>, kind: Kind, granted: usize) -> Self {
-        let lost = vec![0; sockets.len()];
-        Self { role, sockets, kind, queue: Vec::with_capacity(4 * SEND_BATCH), lost, granted }
-    }
-
-    /// Neighbours share a socket, so that what they send in turn leaves together.
-    fn socket_of(&self, number: u32) -> usize {
-        let sockets = self.sockets.len();
-        match self.kind {
-            Kind::Shared { count, .. } => (number as usize * sockets / count.max(1) as usize).min(sockets - 1),
-            Kind::Each { .. } => number as usize,
-            Kind::Few => number as usize % sockets,
-        }
-    }
-
-    /// The address to send from, where the socket does not say it.
-    fn source(&self, number: u32) -> Option<IpAddr> {
-        match &self.kind {
-            Kind::Shared { base, count, generations, .. } => {
-                let generation = generations.get(number as usize)?;
-                Some(Ipv4Addr::from_bits(base + number + generation * count).into())
-            }
-            Kind::Each { .. } | Kind::Few => None,
-        }
-    }
-
-    fn address(&self, number: u32) -> SocketAddr {
-        let socket = self.socket_of(number);
-        match (&self.kind, self.source(number)) {
-            (Kind::Shared { port_of, .. }, Some(ip)) => SocketAddr::new(ip, port_of[socket]),
-            // Our own socket, bound.
-            _ => self.sockets[socket].local_addr().unwrap_or_else(|_| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0)),
-        }
-    }
-
-    /// Whose a datagram is that came to `asked` at socket `index`.
-    fn place_of(&self, index: usize, asked: Option<Asked>) -> Option<Place> {
-        let number = match &self.kind {
-            Kind::Each { .. } | Kind::Few => u32::try_from(index).ok()?,
-            Kind::Shared { base, count, generations, .. } => {
-                let Some(Asked::Unicast(IpAddr::V4(ip))) = asked else { return None };
-                let offset = ip.to_bits().checked_sub(*base)?;
-                let (number, generation) = (offset % count, offset / count);
-                let is_current = generations.get(number as usize) == Some(&generation);
-                (is_current && self.socket_of(number) == index).then_some(number)?
-            }
-        };
-        Some(Place { role: self.role, number })
-    }
-
-    fn flush(&mut self, sender: &mut Sender, out: &[u8]) -> u64 {
-        let mut refused = 0;
-        let same = |a: &Queued, b: &Queued| a.socket == b.socket && a.segment.is_none() && b.segment.is_none();
-        for chunk in self.queue.chunk_by(same) {
-            let Some(first) = chunk.first() else { continue };
-            let socket = self.sockets[first.socket].as_fd();
-            let bytes = |queued: &Queued| &out[queued.start..queued.start + queued.len];
-            if let Some(segment) = first.segment {
-                let run = Run { bytes: bytes(first), segment, to: first.to, from: first.from };
-                if send_run(socket, &run).is_err() {
-                    refused += first.len.div_ceil(usize::from(segment.max(1))) as u64;
-                }
-                continue;
-            }
-            let datagrams =
-                chunk.iter().map(|queued| Outgoing { bytes: bytes(queued), to: queued.to, from: queued.from, tos: 0 });
-            refused += chunk.len() as u64 - sender.send(socket, datagrams).sent;
-        }
-        self.queue.clear();
-        refused
-    }
-}
-
-impl Kind {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Shared { .. } => "shared",
-            Self::Each { .. } => "each",
-            Self::Few => "sockets",
-        }
-    }
-}
-
-/// A socket at every address, that tells whom a datagram was for; its port and its receive buffer.
-fn wildcard() -> io::Result<(UdpSocket, u16, usize)> {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
-    option::report_asked_address(socket.as_fd(), true)?;
-    option::report_losses(socket.as_fd())?;
-    socket.set_nonblocking(true)?;
-    let mut free = Err(io::ErrorKind::AddrInUse.into());
-    for port in PORTS {
-        free = socket.bind(&SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port).into()).map(|()| port);
-        if free.is_ok() {
-            break;
-        }
-    }
-    let port = free?;
-    let buffer = set_receive_buffer(socket.as_fd(), RECEIVE_BUFFER)?;
-    Ok((socket.into(), port, buffer))
-}
-
-/// A socket of its own at `at`.
-fn udp_socket(at: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = UdpSocket::bind(at)?;
-    option::report_losses(socket.as_fd())?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
-}
-
-/// Where client `number` sends from: each of `sources` in turn, or what the kernel chooses.
-fn source_of(sources: &[IpAddr], target: SocketAddr, number: u32) -> SocketAddr {
-    let any = if target.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
-    let index = if sources.is_empty() { 0 } else { number as usize % sources.len() };
-    SocketAddr::new(sources.get(index).copied().unwrap_or(any), 0)
-}
-
-/// The address of ours from which `target` is reached.
-fn route_to(target: SocketAddr) -> Result<IpAddr, String> {
-    let ask = || {
-        let socket = UdpSocket::bind(source_of(&[], target, 0))?;
-        socket.connect(target)?;
-        socket.local_addr().map(|address| address.ip())
-    };
-    ask().map_err(|error: io::Error| format!("no route to {target}: {error}"))
-}
-
 const PEER_BIT: u64 = 1 << 63;
 
 fn token(role: Role, index: usize) -> u64 {
@@ -514,6 +280,8 @@ fn from_token(token: u64) -> (Role, usize) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
     use crate::load::credential::Credentials;
 

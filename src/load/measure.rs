@@ -341,7 +341,7 @@ mod tests {
     #[test]
     fn what_the_kernel_refused_is_not_lost() {
         let mut recorder = Recorder::new([1, 0, 0], 64, SECOND_NS);
-        (0..3).for_each(|_| drop(recorder.send(Direction::Up, 0, 0)));
+        (0..3).for_each(|sequence| assert_eq!(recorder.send(Direction::Up, 0, 0), Some(sequence)));
         recorder.not_sent(Direction::Up, 1);
         recorder.arrive(arrived(0, 0, 0, 1));
         let total = recorder.traffic(1.0).total;

@@ -8,6 +8,7 @@ pub(crate) mod epoll;
 pub(crate) mod eventfd;
 pub(crate) mod interfaces;
 pub(crate) mod limit;
+pub(crate) mod meminfo;
 pub(crate) mod memory;
 pub(crate) mod mmsg;
 pub(crate) mod nap;
