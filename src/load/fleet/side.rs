@@ -1,5 +1,6 @@
 //! The sockets of one role: where they are, whose they are, and what waits to leave through them.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
@@ -53,7 +54,8 @@ const PEER_SOCKETS: u32 = 4;
 pub(super) const CLIENT_BASE: u32 = u32::from_be_bytes([127, 64, 0, 1]);
 pub(super) const PEER_BASE: u32 = u32::from_be_bytes([127, 128, 0, 1]);
 const ADDRESSES: u32 = (1 << 22) - 2;
-/// Ports of wildcard sockets, below those that relays and kernels choose from.
+/// Ports of wildcard sockets, below those that relays and kernels choose from. Each run begins elsewhere in them: the
+/// 5-tuples of the last one may still rest at the server, which answers 437 then (RFC 8656 §7.2).
 const PORTS: std::ops::Range<u16> = 20_000..30_000;
 
 impl Side {
@@ -216,7 +218,8 @@ fn wildcard() -> io::Result<(UdpSocket, u16, usize)> {
     option::set_fragmenting_v4(socket.as_fd(), Fragmenting::Forbidden)?;
     socket.set_nonblocking(true)?;
     let mut free = Err(io::ErrorKind::AddrInUse.into());
-    for port in PORTS {
+    let first = (RandomState::new().hash_one(PORTS) % PORTS.len() as u64) as usize;
+    for port in PORTS.skip(first).chain(PORTS.take(first)) {
         free = socket.bind(&SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port).into()).map(|()| port);
         if free.is_ok() {
             break;
