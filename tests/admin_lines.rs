@@ -145,9 +145,33 @@ fn a_service_outlives_a_hang_up_and_ends_on_an_interrupt() {
     program.signal("HUP");
     wait_for(PATIENCE, || program.output().contains(" WARN SIGHUP: ").then_some(())).expect("a line about it");
     assert!(relay.is_up());
+    // Other daemons take these for a hint to reopen their logs; whoever sends one must not end calls.
+    for name in ["USR1", "USR2"] {
+        program.signal(name);
+        let line = format!(" WARN SIG{name}: ");
+        wait_for(PATIENCE, || program.output().contains(&line).then_some(())).expect("a line about it");
+    }
+    assert!(relay.is_up());
     program.signal("INT");
     let status = wait_for(PATIENCE, || program.ended()).expect("it ends");
     assert_eq!(status.code(), Some(0), "{}", program.output());
+}
+
+#[test]
+fn the_trail_goes_on_where_its_file_is_moved_away() {
+    let relay = Relay::new();
+    let mut program = relay.serve_until_ready("");
+    for (old, signal) in [("audit.jsonl.1", Some("HUP")), ("audit.jsonl.2", None)] {
+        fs::rename(relay.path("audit.jsonl"), relay.path(old)).expect("a file");
+        signal.into_iter().for_each(|name| program.signal(name));
+        let is_back = || fs::read_to_string(relay.path("audit.jsonl")).is_ok_and(|text| text.contains("audit.rotate"));
+        wait_for(PATIENCE, || is_back().then_some(())).expect("a new file");
+    }
+    fs::remove_file(relay.path("audit.jsonl")).expect("a file");
+    let told = || program.output().contains(" ERROR the audit file was deleted").then_some(());
+    wait_for(PATIENCE, told).expect("a line about it");
+    assert_eq!(program.stop().and_then(|status| status.code()), Some(0), "{}", program.output());
+    assert_eq!(program.output().matches(" INFO the audit file was moved away").count(), 2);
 }
 
 #[test]

@@ -4,11 +4,12 @@ use std::fs;
 use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::Value;
-use turnkeep::policy::audit::{AuditSettings, AuditSink, Entry, OpenFailure, Origin};
+use turnkeep::policy::audit::{AuditSettings, AuditSink, Entry, OpenFailure, Origin, Tick, Trouble};
 use turnkeep::relay::event::{AllocationRecord, AllocationUuid, Denial, Event, RequestKind, Totals};
 use turnkeep::relay::reason::{AuthReason, CloseReason, RuleId};
 use turnkeep::relay::seam::{EventSink, Identity, UserId};
@@ -102,6 +103,9 @@ fn entries() -> Vec<Entry> {
         Entry::Repeats { last: wrong_password(), count: 41, first: at(1200) },
         Entry::Spilled { count: 1_000_000, first: at(1200), at: at(2000) },
         Entry::Gap { count: 3, first: at(1200), at: at(2000) },
+        Entry::Rotated { at: at(2000), was_deleted: false },
+        Entry::Rotated { at: at(2000), was_deleted: true },
+        Entry::ClockStepped { at: at(2000), by_millis: -3_600_000 },
         Entry::Recovered { at: at(0), torn_bytes: 17 },
         Entry::Stopped { at: at(700_000) },
     ];
@@ -270,9 +274,13 @@ fn opened(millis: u64) -> Event {
 
 /// The names of the file's records, after checking that they are numbered from 0 without a gap.
 fn read(path: &Path) -> Vec<String> {
+    read_from(0, path)
+}
+
+fn read_from(first: u64, path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap();
     assert!(text.is_empty() || text.ends_with('\n'));
-    let values = text.lines().map(assert_canonical).zip(0_u64..);
+    let values = text.lines().map(assert_canonical).zip(first..);
     let name = |(value, seq): (Value, u64)| {
         assert_eq!(value["seq"], seq);
         value["event"].as_str().unwrap().to_owned()
@@ -355,6 +363,86 @@ fn files_that_cannot_be_used_are_refused_with_a_sentence() {
     assert_eq!(refused(&file("ours")), OpenFailure::InUse);
     first.stop(at(1)).unwrap();
     assert!(start(&file("ours")).is_ok());
+}
+
+/// A trail that says what befell its file.
+fn talkative(path: &Path) -> (AuditSink, Receiver<Trouble>) {
+    let (tell, told) = channel();
+    let sink = AuditSink::start(&settings(path.to_owned()), at(0), move |trouble| tell.send(trouble).unwrap());
+    (sink.unwrap(), told)
+}
+
+fn tick(millis: u64) -> Tick {
+    Tick { at: at(millis), clock_step_millis: 0 }
+}
+
+#[test]
+fn a_file_that_is_moved_away_is_followed_by_a_new_one_without_losing_a_record() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| directory.path().join(name);
+    let (sink, told) = talkative(&file("audit.jsonl"));
+    sink.handle().record(opened(1));
+    fs::rename(file("audit.jsonl"), file("audit.jsonl.1")).unwrap();
+    sink.handle().record(opened(3));
+    sink.tick(tick(4));
+    assert_eq!(told.recv(), Ok(Trouble::Moved { was_deleted: false }));
+    sink.handle().record(opened(6));
+    // What logrotate's `create` leaves is taken as well, and a move just before the end is noticed.
+    fs::rename(file("audit.jsonl"), file("audit.jsonl.2")).unwrap();
+    fs::write(file("audit.jsonl"), "").unwrap();
+    sink.stop(at(7)).unwrap();
+    assert_eq!(told.iter().collect::<Vec<_>>(), [Trouble::Moved { was_deleted: false }]);
+
+    let mut names = Vec::new();
+    for part in ["audit.jsonl.1", "audit.jsonl.2", "audit.jsonl"] {
+        names.extend(read_from(names.len() as u64, &file(part)));
+    }
+    let opened = "allocation.open";
+    assert_eq!(names, ["audit.start", opened, opened, "audit.rotate", opened, "audit.rotate", "audit.stop"]);
+    assert_eq!(fs::metadata(file("audit.jsonl.2")).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_file_that_is_deleted_is_missed_and_the_next_one_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let (sink, told) = talkative(&path);
+    fs::remove_file(&path).unwrap();
+    sink.tick(tick(1));
+    assert_eq!(told.recv(), Ok(Trouble::Moved { was_deleted: true }));
+    sink.handle().record(opened(2));
+    sink.stop(at(3)).unwrap();
+    assert_eq!(read_from(1, &path), ["audit.rotate", "allocation.open", "audit.stop"]);
+    assert!(fs::read_to_string(&path).unwrap().contains(r#""reason":"file_deleted""#));
+}
+
+#[test]
+fn where_there_can_be_no_new_file_the_old_one_goes_on_and_it_is_said_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| directory.path().join(name);
+    let (sink, told) = talkative(&file("audit.jsonl"));
+    let (other, _) = talkative(&file("other"));
+    fs::rename(file("audit.jsonl"), file("old")).unwrap();
+    fs::rename(file("other"), file("audit.jsonl")).unwrap();
+    (1..4).for_each(|second| sink.tick(tick(second)));
+    let Ok(Trouble::Astray(error)) = told.recv() else { panic!("it was not told") };
+    assert_eq!(error.why, OpenFailure::InUse, "one file never has two writers");
+    sink.handle().record(opened(5));
+    sink.stop(at(6)).unwrap();
+    assert_eq!(told.iter().count(), 0);
+    assert_eq!(read(&file("old")), ["audit.start", "allocation.open", "audit.stop"]);
+    drop(other);
+}
+
+#[test]
+fn a_jump_of_the_clock_is_recorded() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let sink = start(&path).unwrap();
+    sink.tick(Tick { at: at(1), clock_step_millis: -5000 });
+    sink.tick(tick(2));
+    sink.stop(at(3)).unwrap();
+    assert_eq!(read(&path), ["audit.start", "clock.step", "audit.stop"]);
 }
 
 #[test]

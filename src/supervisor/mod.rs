@@ -6,6 +6,7 @@ mod failure;
 mod refusals;
 mod report;
 mod try_out;
+mod wall_clock;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ pub use try_out::try_out;
 
 use crate::config::{self, Config, Finding, Keys, Report, Scope, Severity, translate};
 use crate::engine::{self, Engine, Listening, Stopped, SystemEntropy};
-use crate::policy::audit::{AuditHandle, AuditSettings, AuditSink, DEFAULT_QUEUE, Origin, Trouble};
+use crate::policy::audit::{AuditHandle, AuditSettings, AuditSink, DEFAULT_QUEUE, Origin, Tick, Trouble};
 use crate::policy::auth::Authenticator;
 use crate::policy::limit::user::AllocationsByUser;
 use crate::policy::peer::PeerPolicy;
@@ -30,6 +31,7 @@ use crate::relay::{Event, NonceKey, Now, Server};
 use crate::telemetry;
 use refusals::{RefusalHandle, RefusalLog};
 use report::{Minute, Traffic};
+use wall_clock::WallClock;
 
 /// What is to be run: a configuration without errors, and what it names.
 pub struct Plan {
@@ -165,22 +167,38 @@ impl Running {
         ready(Ready { listening: self.engine.listening(), authenticator: &self.policy.current().authenticator });
         let mut ticks = tokio::time::interval(WATCH_EVERY);
         let mut minute = Minute::default();
+        let mut wall_clock = WallClock::new(self.clock.now());
         loop {
             tokio::select! {
-                name = signals.next(is_attended) => {
-                    info!("{name}: stopping");
-                    return Ok(());
-                }
+                signal = signals.next(is_attended) => match signal {
+                    Told::Stop(name) => {
+                        info!("{name}: stopping");
+                        return Ok(());
+                    }
+                    Told::Look(name) => {
+                        warn!(
+                            "{name}: looking whether the audit file was moved away; the configuration is read at the \
+                             start only, restart for a new one"
+                        );
+                        self.tick_audit(0);
+                    }
+                },
                 _ = ticks.tick() => {
                     if self.engine.running() < self.workers {
                         return Err(Failure::WorkerDied);
                     }
+                    self.tick_audit(wall_clock.step(self.clock.now()));
                     self.follow_addresses();
                     minute.tick(|| Traffic::of(&self.engine.counters()));
                     self.policy.current().allocation_rate.forget_rested(self.clock.now().instant);
                 }
             }
         }
+    }
+
+    fn tick_audit(&self, clock_step_millis: i64) {
+        let tick = Tick { at: self.clock.now(), clock_step_millis };
+        self.audit.iter().for_each(|audit| audit.tick(tick));
     }
 
     /// What this host has gained is closed to clients within a second, as what it had from the start is. Permissions
@@ -265,6 +283,15 @@ fn log_trouble(trouble: Trouble) {
     match trouble {
         Trouble::WriteFailed(why) => error!("the audit file takes no more records: {why}"),
         Trouble::Recovered => warn!("the audit file takes records again"),
+        Trouble::Moved { was_deleted: false } => info!("the audit file was moved away: records go to a new one"),
+        Trouble::Moved { was_deleted: true } => {
+            error!("the audit file was deleted, and its records with it: records go to a new one");
+        }
+        Trouble::Astray(why) => {
+            error!(
+                "the audit file was moved away or deleted, and records still go to the old one, wherever it is: {why}"
+            );
+        }
         Trouble::Lost { count } => error!(count, "audit events were lost: the file could not be written fast enough"),
     }
 }
@@ -305,11 +332,21 @@ fn unix_time() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// The signals that end the relay.
+/// What a signal tells the relay.
+enum Told {
+    /// To end.
+    Stop(&'static str),
+    /// To go on in a new audit file, if the old one was moved away.
+    Look(&'static str),
+}
+
+/// The signals that the relay heeds.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hang_up: Signal,
+    user_1: Signal,
+    user_2: Signal,
 }
 
 impl Signals {
@@ -318,22 +355,20 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
+            user_1: signal(SignalKind::user_defined1())?,
+            user_2: signal(SignalKind::user_defined2())?,
         })
     }
 
-    /// The name of the next one that is to end it.
-    async fn next(&mut self, is_attended: bool) -> &'static str {
-        loop {
-            tokio::select! {
-                _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.hang_up.recv() => {
-                    if is_attended {
-                        return "SIGHUP";
-                    }
-                    warn!("SIGHUP: the configuration is read at the start only; restart for a new one");
-                }
-            }
+    async fn next(&mut self, is_attended: bool) -> Told {
+        tokio::select! {
+            _ = self.interrupt.recv() => Told::Stop("SIGINT"),
+            _ = self.terminate.recv() => Told::Stop("SIGTERM"),
+            // It goes with its terminal.
+            _ = self.hang_up.recv() => if is_attended { Told::Stop("SIGHUP") } else { Told::Look("SIGHUP") },
+            // Other daemons reopen their logs at one of these; unheeded, they would kill.
+            _ = self.user_1.recv() => Told::Look("SIGUSR1"),
+            _ = self.user_2.recv() => Told::Look("SIGUSR2"),
         }
     }
 }

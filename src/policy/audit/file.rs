@@ -1,9 +1,9 @@
 //! The file that the audit trail is written to.
 
 use std::fmt;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// What records are written to.
@@ -13,11 +13,24 @@ pub(super) trait Medium {
 
     /// Makes what was written survive a loss of power.
     fn sync(&mut self) -> io::Result<()>;
+
+    /// Goes on in a new file if the one that is written is no longer where it belongs.
+    fn follow(&mut self) -> Result<Option<Followed>, OpenError> {
+        Ok(None)
+    }
+}
+
+/// A new file is written from here on.
+pub(super) struct Followed {
+    pub(super) found: Found,
+    /// The old one has no name any more: what it holds is lost.
+    pub(super) was_deleted: bool,
 }
 
 /// The file, open for appending and locked against other processes.
 #[derive(Debug)]
 pub(super) struct AuditFile {
+    path: PathBuf,
     file: File,
     /// Not so for a pipe or a terminal: those cannot be read back, locked or synced.
     regular: bool,
@@ -61,7 +74,17 @@ impl AuditFile {
             let _ = File::open(directory).and_then(|directory| directory.sync_all());
         }
         let regular = file.metadata()?.is_file();
-        Ok(Self { file, regular })
+        Ok(Self { path: path.to_owned(), file, regular })
+    }
+
+    /// Whether the file has another name or none by now, or another file its name. What cannot be told is so not.
+    fn is_elsewhere(&self) -> bool {
+        let id = |metadata: Metadata| (metadata.dev(), metadata.ino());
+        match (fs::metadata(&self.path), self.file.metadata()) {
+            (Ok(there), Ok(ours)) => id(there) != id(ours),
+            (Err(error), _) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+            (Ok(_), Err(_)) => false,
+        }
     }
 
     /// Reads as much of the end as one record can take; none if it was not written by us.
@@ -89,6 +112,18 @@ impl Medium for AuditFile {
 
     fn sync(&mut self) -> io::Result<()> {
         if self.regular { self.file.sync_all() } else { Ok(()) }
+    }
+
+    fn follow(&mut self) -> Result<Option<Followed>, OpenError> {
+        if !self.regular || !self.is_elsewhere() {
+            return Ok(None);
+        }
+        let (new, found) = Self::open(&self.path)?;
+        // If this fails nobody could do more about it: nothing is written to the old one any more.
+        let _ = self.sync();
+        let was_deleted = self.file.metadata().is_ok_and(|ours| ours.nlink() == 0);
+        *self = new;
+        Ok(Some(Followed { found, was_deleted }))
     }
 }
 

@@ -10,7 +10,7 @@ mod sink;
 mod writer;
 
 pub use file::{OpenError, OpenFailure};
-pub use queue::{AuditHandle, AuditStatus};
+pub use queue::{AuditHandle, AuditStatus, Tick};
 pub use record::{Entry, Origin};
 pub use sink::{AuditSettings, AuditSink, DEFAULT_QUEUE, StopError};
 pub use writer::Trouble;

@@ -58,6 +58,7 @@ pub(super) struct Queue {
 struct State {
     events: VecDeque<Event>,
     gap: Option<Gap>,
+    tick: Option<Tick>,
     stop: Option<Stop>,
     status: AuditStatus,
 }
@@ -78,6 +79,15 @@ impl Gap {
     }
 }
 
+/// What the trail is told between events, about once a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tick {
+    /// When.
+    pub at: Now,
+    /// How far the wall clock has jumped since the last one, in milliseconds; negative is back, and 0 not at all.
+    pub clock_step_millis: i64,
+}
+
 /// The trail is to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stop {
@@ -88,6 +98,7 @@ pub(super) struct Stop {
 /// What the writer takes in one go. What was lost came after the events that had found room.
 pub(super) struct Taken {
     pub(super) gap: Option<Gap>,
+    pub(super) tick: Option<Tick>,
     /// Nothing comes after this.
     pub(super) stop: Option<Stop>,
 }
@@ -121,12 +132,19 @@ impl Queue {
     /// Swaps the queue's events for the empty `events`; waits for some, but no longer than `patience`.
     pub(super) fn take(&self, events: &mut VecDeque<Event>, patience: Duration) -> Taken {
         events.shrink_to(KEPT);
-        let nothing = |state: &mut State| state.events.is_empty() && state.gap.is_none() && state.stop.is_none();
+        let nothing = |state: &mut State| {
+            state.events.is_empty() && state.gap.is_none() && state.tick.is_none() && state.stop.is_none()
+        };
         let waited = self.changed.wait_timeout_while(self.lock(), patience, nothing);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut state.events, events);
         state.status.queued = 0;
-        Taken { gap: state.gap.take(), stop: state.stop }
+        Taken { gap: state.gap.take(), tick: state.tick.take(), stop: state.stop }
+    }
+
+    /// A tick that came while the writer was busy.
+    pub(super) fn take_tick(&self) -> Option<Tick> {
+        self.lock().tick.take()
     }
 
     /// Waits, but not once the trail is to stop. Returns whether it is.
@@ -134,6 +152,15 @@ impl Queue {
         let waited = self.changed.wait_timeout_while(self.lock(), duration, |state| state.stop.is_none());
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.stop.is_some()
+    }
+
+    pub(super) fn tick(&self, tick: Tick) {
+        let mut state = self.lock();
+        let earlier = state.tick.map_or(0, |earlier| earlier.clock_step_millis);
+        let clock_step_millis = tick.clock_step_millis.saturating_add(earlier);
+        state.tick = Some(Tick { clock_step_millis, ..tick });
+        drop(state);
+        self.changed.notify_one();
     }
 
     pub(super) fn stop(&self, stop: Stop) {

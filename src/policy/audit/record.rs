@@ -53,6 +53,20 @@ pub enum Entry {
         /// When.
         at: Now,
     },
+    /// The file was moved away or deleted; this record stands in the one that takes its place, and numbers go on.
+    Rotated {
+        /// When it was noticed.
+        at: Now,
+        /// No name is left of the old one.
+        was_deleted: bool,
+    },
+    /// The wall clock went another way than the monotonic one.
+    ClockStepped {
+        /// When it was noticed.
+        at: Now,
+        /// How far it jumped, in milliseconds; negative is back.
+        by_millis: i64,
+    },
     /// The end of the file was a record that a crash cut short; it was taken off.
     Recovered {
         /// When.
@@ -149,6 +163,25 @@ impl<'a> Fields<'a> {
             .with_count(*count, *first),
             Entry::Started { at } => Self::new(*at, "audit.start", "Recording begins."),
             Entry::Stopped { at } => Self::new(*at, "audit.stop", "Recording ends."),
+            Entry::Rotated { at, was_deleted: false } => {
+                Self::new(*at, "audit.rotate", "The file was moved away; recording goes on in this one.")
+            }
+            Entry::Rotated { at, was_deleted: true } => Self {
+                failed: true,
+                reason: Some("file_deleted"),
+                ..Self::new(
+                    *at,
+                    "audit.rotate",
+                    "The file was deleted with its records; recording goes on in this one.",
+                )
+            },
+            Entry::ClockStepped { at, by_millis } => Self::new(
+                *at,
+                "clock.step",
+                format!(
+                    "The wall clock jumped by {by_millis} ms; by mono_ns, records before and after it can be compared."
+                ),
+            ),
             Entry::Recovered { at, torn_bytes } => Self::new(
                 *at,
                 "relay.recovered",

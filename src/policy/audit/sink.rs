@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant as SystemInstant};
 
 use super::file::{AuditFile, Found, Medium, OpenError, OpenFailure};
-use super::queue::{AuditHandle, AuditStatus, Gap, Queue, Stop};
+use super::queue::{AuditHandle, AuditStatus, Gap, Queue, Stop, Tick};
 use super::record::{Entry, Origin};
 use super::writer::{Trouble, Writer};
 use crate::relay::event::Event;
@@ -75,6 +75,7 @@ impl AuditSink {
             clock: Clock::new(now),
             gap: None,
             last_gap: None,
+            is_astray: false,
         };
         let writer = std::thread::Builder::new().name("audit".into()).spawn(move || thread.run())?;
         Ok(Self { queue, writer: Some(writer) })
@@ -88,6 +89,12 @@ impl AuditSink {
     /// How it stands.
     pub fn status(&self) -> AuditStatus {
         self.handle().status()
+    }
+
+    /// Sees whether the file is still where it belongs, and goes on in a new one if it is not; to be called once a second,
+    /// or whenever it was moved.
+    pub fn tick(&self, tick: Tick) {
+        self.queue.tick(tick);
     }
 
     /// Writes what is queued, records that recording ends, and brings all of it to stable storage. Events that come
@@ -147,6 +154,8 @@ struct WriterThread<M, F> {
     gap: Option<(Gap, SystemInstant)>,
     /// When a gap was last recorded.
     last_gap: Option<SystemInstant>,
+    /// The file was moved away, and there can be no new one.
+    is_astray: bool,
 }
 
 impl<M: Medium, F: FnMut(Trouble)> WriterThread<M, F> {
@@ -162,7 +171,11 @@ impl<M: Medium, F: FnMut(Trouble)> WriterThread<M, F> {
             }
             self.writer.end_due(self.clock.now());
             self.note_gap(taken.gap, quiet, taken.stop.is_some());
+            if let Some(tick) = taken.tick {
+                self.tick(tick);
+            }
             if let Some(stop) = taken.stop {
+                stop.at.into_iter().for_each(|at| self.follow(at));
                 self.writer.end(stop.at);
             }
             self.commit()?;
@@ -192,6 +205,27 @@ impl<M: Medium, F: FnMut(Trouble)> WriterThread<M, F> {
         (self.on_trouble)(Trouble::Lost { count: gap.count });
     }
 
+    fn tick(&mut self, Tick { at, clock_step_millis }: Tick) {
+        self.clock.see(at);
+        if clock_step_millis != 0 {
+            self.writer.append(&Entry::ClockStepped { at, by_millis: clock_step_millis });
+        }
+        self.follow(at);
+    }
+
+    /// Goes on in a new file if the old one was moved away or deleted.
+    fn follow(&mut self, at: Now) {
+        let was_astray = self.is_astray;
+        let followed = self.writer.follow(at);
+        self.is_astray = followed.is_err();
+        match followed {
+            Ok(None) => {}
+            Ok(Some(was_deleted)) => (self.on_trouble)(Trouble::Moved { was_deleted }),
+            Err(_) if was_astray => {}
+            Err(error) => (self.on_trouble)(Trouble::Astray(error)),
+        }
+    }
+
     fn take(&mut self, event: Event) {
         self.clock.see(event.at());
         self.writer.take(event);
@@ -211,6 +245,10 @@ impl<M: Medium, F: FnMut(Trouble)> WriterThread<M, F> {
                 return Err(StopError::Write(error.to_string()));
             }
             last_trial = self.queue.pause(RETRY);
+            // Where a file system is full, another file may be on one that is not.
+            if let Some(tick) = self.queue.take_tick() {
+                self.tick(tick);
+            }
         }
         let records = self.writer.next_seq();
         self.queue.update(|status| (status.records, status.failing) = (records, false));

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 
 use super::aggregate::Aggregator;
-use super::file::Medium;
+use super::file::{Followed, Medium, OpenError};
 use super::record::{Entry, Origin};
 use crate::relay::event::Event;
 use crate::relay::{Instant, Now};
@@ -21,13 +21,20 @@ pub(super) struct Writer<M> {
     written: usize,
 }
 
-/// Trouble with the audit file, for the log: once when it begins and once when it ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What befell the audit file, for the log: once when it begins and once when it ends.
+#[derive(Debug, PartialEq, Eq)]
 pub enum Trouble {
     /// The file takes no more; events queue up while writing is tried again and again.
     WriteFailed(String),
     /// The file takes records again.
     Recovered,
+    /// The file was moved away or deleted, and records go to a new one.
+    Moved {
+        /// No name is left of the old one: what it held is lost.
+        was_deleted: bool,
+    },
+    /// The file was moved away or deleted, and there can be no new one: records still go to the old one.
+    Astray(OpenError),
     /// Events were lost because the queue was full, and a gap was recorded in their place.
     Lost {
         /// How many.
@@ -79,6 +86,21 @@ impl<M: Medium> Writer<M> {
         self.pending.clear();
         self.written = 0;
         Ok(())
+    }
+
+    /// Goes on in a new file if the old one was moved away or deleted. A line that got there in part is written anew:
+    /// no record is lost between two files.
+    pub(super) fn follow(&mut self, at: Now) -> Result<Option<bool>, OpenError> {
+        let Some(Followed { found, was_deleted }) = self.medium.follow()? else { return Ok(None) };
+        let mut on_the_old = self.pending.as_bytes().iter().take(self.written);
+        self.written = on_the_old.rposition(|byte| *byte == b'\n').map_or(0, |end| end.saturating_add(1));
+        // Whoever puts another file of ours there does not make numbers come twice.
+        self.next_seq = self.next_seq.max(found.next_seq);
+        if found.torn_bytes > 0 {
+            self.append(&Entry::Recovered { at, torn_bytes: found.torn_bytes });
+        }
+        self.append(&Entry::Rotated { at, was_deleted });
+        Ok(Some(was_deleted))
     }
 
     /// Makes what is on the medium stay there.
