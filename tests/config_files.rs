@@ -38,7 +38,7 @@ fn the_schema_is_what_the_program_prints() {
 fn the_reference_would_start_but_for_its_addresses() {
     let reference = example("reference.toml");
     assert_eq!(findings(&reference, Severity::Error), [""; 0]);
-    assert_eq!(findings(&reference, Severity::Warning), ["relay.address.bind"]);
+    assert_eq!(findings(&reference, Severity::Warning), ["realm", "relay.address.bind"]);
 }
 
 #[test]
@@ -68,8 +68,8 @@ fn the_lab_finds_its_secret_beside_it() {
 fn the_dmz_would_start_but_for_its_addresses() {
     let dmz = example("dmz.toml");
     assert_eq!(findings(&dmz, Severity::Error), [""; 0]);
-    assert_eq!(findings(&dmz, Severity::Warning), ["relay.address.advertise", "relay.address.bind"]);
-    let summary = config::summary(&dmz.config);
+    assert_eq!(findings(&dmz, Severity::Warning), ["realm", "relay.address.advertise", "relay.address.bind"]);
+    let summary = config::summary(&dmz);
     assert!(summary.contains("relays at   203.0.113.5 (bound to 10.0.0.5), ports 49152-51199: 2048 allocations\n"));
     assert!(summary.contains("10.20.30.0/28 (video-bridge), but not 198.51.100.0/24 (clinic-public), ports from 1024"));
 }

@@ -90,7 +90,8 @@ fn entries() -> Vec<Entry> {
         denied(RequestKind::Allocate, 403, alice(), Denial::Client(rule("source.6to4"))),
         denied(RequestKind::ChannelBind, 400, alice(), Denial::BadRequest("Channel number out of range")),
         denied(RequestKind::Allocate, 420, alice(), Denial::UnknownAttribute(0x0026)),
-        denied(RequestKind::Refresh, 437, alice(), Denial::AllocationMismatch),
+        denied(RequestKind::Refresh, 437, alice(), Denial::NoAllocation),
+        denied(RequestKind::Allocate, 437, alice(), Denial::AllocationExists),
         denied(RequestKind::CreatePermission, 443, alice(), Denial::FamilyMismatch),
         denied(RequestKind::Allocate, 437, alice(), Denial::WrongUser),
         denied(RequestKind::ChannelBind, 441, alice(), Denial::WrongUser),
@@ -98,6 +99,7 @@ fn entries() -> Vec<Entry> {
         denied(RequestKind::Allocate, 442, alice(), Denial::TransportProtocol(6)),
         denied(RequestKind::Allocate, 486, alice(), Denial::Quota(rule("limit.allocations_per_user"))),
         denied(RequestKind::Allocate, 508, alice(), Denial::Capacity("relayed ports")),
+        denied(RequestKind::CreatePermission, 508, alice(), Denial::Unavailable("Too many peers in one request")),
     ];
     let about_the_trail = [
         Entry::Repeats { last: wrong_password(), count: 41, first: at(1200) },

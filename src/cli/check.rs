@@ -11,7 +11,7 @@ use crate::config::{self, Report, Scope, Severity};
 /// Look at a configuration: what is wrong with it, and what it would do
 ///
 /// Prints a line for each finding as FILE:LINE: SEVERITY: KEY: SENTENCE, and what would listen, relay, be reached and
-/// be recorded. Nothing is opened or changed. Run it as the user that turnkeep runs as, on its host.
+/// be recorded. Nothing stays open or changed. Run it as the user that turnkeep runs as, on its host.
 #[derive(Debug, Args)]
 #[command(after_help = CHECK_EXIT_CODES)]
 pub(super) struct Check {
@@ -35,7 +35,7 @@ impl Check {
             Err(report) => return conclude(&report, ""),
         };
         let scope = if self.text_only { Scope::Text } else { Scope::Host };
-        conclude(&config::check(&loaded, scope, super::now_unix()), &config::summary(&loaded.config))
+        conclude(&config::check(&loaded, scope, super::now_unix()), &config::summary(&loaded))
     }
 }
 

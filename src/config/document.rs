@@ -108,6 +108,11 @@ impl<'t> Document<'t> {
         line_at(self.text, offset)
     }
 
+    /// What is written there.
+    pub(super) fn text(&self, span: &Range<usize>) -> Option<&'t str> {
+        self.text.get(span.clone())
+    }
+
     /// The innermost value that holds `span`.
     pub(super) fn path_at(&self, span: &Range<usize>) -> KeyPath {
         let holds = |place: &Place| place.value.start <= span.start && span.end <= place.value.end;

@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::schema::{HmacHash, SecretSource};
-use super::{Finding, Loaded, Severity, guarded};
+use super::{Finding, Loaded, Severity, guarded, value};
 use crate::policy::auth::secret::{PasswordHash, Secret, SecretId, Secrets};
 use crate::policy::auth::static_users::StaticUsers;
 
@@ -39,6 +39,12 @@ impl Loaded {
     /// failure the key that is to blame, and why.
     fn secret(&self, index: usize, source: &SecretSource) -> Result<Option<Secret>, (String, String)> {
         let blame = |key: &str| format!("credentials.secret.{index}.{key}");
+        let itself = source.file.as_deref().filter(|path| path.to_str().is_some_and(value::looks_like_a_secret));
+        if itself.is_some_and(|path| !self.resolve(path).exists()) {
+            let sentence = "this looks like the secret itself, which never stands here; write it to a file that nobody \
+                            else can read, and give the file's name";
+            return Err((blame("file"), sentence.to_owned()));
+        }
         let (key, line) = match (&source.file, &source.env) {
             (Some(path), None) => (blame("file"), guarded::line_of_file(&self.resolve(path))),
             (None, Some(name)) => (blame("env"), guarded::line_of_variable(name)),
@@ -130,6 +136,29 @@ mod tests {
                  -hex 32`",
             ]
         );
+    }
+
+    #[test]
+    fn a_secret_in_the_place_of_its_file_is_not_repeated() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for secret in [
+            &[ONE, OTHER].concat(),
+            ONE,
+            "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=",
+            "k9/vEjRWeJCrze8SNFZ4kKvN7xI0Vni+q83vEjRWeJA=",
+        ] {
+            for key in ["file", "env"] {
+                let text =
+                    format!("realm = 'a'\nlistener = []\n[[credentials.secret]]\nid = 'k1'\n{key} = '{secret}'\n");
+                let file = directory.path().join("turnkeep.toml");
+                fs::write(&file, text).expect("a configuration");
+                let found = match super::super::load(&file) {
+                    Ok(loaded) => faults(&loaded).concat(),
+                    Err(report) => report.to_string(),
+                };
+                assert!(found.contains("secret") && !found.contains(&secret[..8]), "{found}");
+            }
+        }
     }
 
     #[test]

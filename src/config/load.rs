@@ -1,6 +1,8 @@
 //! From text to a [`Config`], or to everything that is wrong with the text: all syntax errors; or else all unknown and
 //! missing keys and all values that will not do.
 
+use std::ops::Range;
+
 use serde::Deserialize;
 use serde_json::Value;
 use toml::de::{DeArray, DeTable, DeValue, Deserializer};
@@ -9,9 +11,13 @@ use super::document::{Document, KeyPath, Lines, Step};
 use super::finding::{Finding, Severity};
 use super::schema::Config;
 use super::shape::{Key, Kind, Shape, json_schema};
+use super::value;
 
 /// Findings of one text that are told at most; who has more starts from the reference.
 const MAX_FINDINGS: usize = 100;
+
+/// Syntax errors that are told at most: most of them follow from the first ones.
+const MAX_SYNTAX_ERRORS: usize = 10;
 
 /// Reads `text`.
 ///
@@ -20,7 +26,7 @@ const MAX_FINDINGS: usize = 100;
 pub(super) fn parse(text: &str) -> Result<(Config, Lines), Vec<Finding>> {
     let document = Document::parse(text).map_err(|errors| {
         let finding = |(line, sentence)| error(Some(line), &KeyPath::default(), sentence);
-        errors.into_iter().map(finding).take(MAX_FINDINGS).collect::<Vec<_>>()
+        errors.into_iter().map(finding).take(MAX_SYNTAX_ERRORS).collect::<Vec<_>>()
     })?;
     let lines = document.lines();
     let schema = json_schema();
@@ -67,7 +73,8 @@ impl Loader<'_, '_> {
         };
         let path = self.document.path_at(&span);
         let line = self.document.line_at(span.start);
-        self.findings.push(error(Some(line), &path, fault.message().replace('\n', " ")));
+        let sentence = self.sentence(&path, &span).unwrap_or_else(|| fault.message().replace('\n', " "));
+        self.findings.push(error(Some(line), &path, sentence));
         if path.0.is_empty() {
             return false;
         }
@@ -78,7 +85,24 @@ impl Loader<'_, '_> {
         true
     }
 
-    fn substitute(&self, path: &KeyPath) -> Option<DeValue<'static>> {
+    /// What the parser's own words would not tell: the words that a key takes, or that it takes a list.
+    fn sentence(&self, path: &KeyPath, span: &Range<usize>) -> Option<String> {
+        let key = self.key_at(path)?;
+        let written = self.document.text(span)?;
+        let words: Vec<&str> = key.words().map(|(word, _)| word).collect();
+        if !words.is_empty() {
+            let shown = value::quote(written.trim_matches(['"', '\'']));
+            let near = nearest(written.trim_matches(['"', '\'']), &words);
+            let near = near.map(|word| format!("; did you mean \"{word}\"?")).unwrap_or_default();
+            return Some(format!("{shown} will not do; allowed is \"{}\"{near}", words.join("\", \"")));
+        }
+        let is_whole = matches!(path.0.last(), Some(Step::Key(_)));
+        let is_scalar = !written.starts_with(['[', '{']);
+        let is_short = written.len() <= 60 && !written.contains('\n');
+        (key.is_list() && is_whole && is_scalar && is_short).then(|| format!("has to be a list: write [{written}]"))
+    }
+
+    fn key_at(&self, path: &KeyPath) -> Option<Key<'_>> {
         let mut shape = Shape::of_root(self.schema)?;
         let mut last = None;
         for step in &path.0 {
@@ -89,7 +113,11 @@ impl Loader<'_, '_> {
             }
             last = Some(key);
         }
-        let key = last.filter(|key| key.required)?;
+        last
+    }
+
+    fn substitute(&self, path: &KeyPath) -> Option<DeValue<'static>> {
+        let key = self.key_at(path).filter(|key| key.required)?;
         matches!(path.0.last(), Some(Step::Key(_))).then(|| substitute(key))
     }
 
@@ -108,7 +136,10 @@ impl Loader<'_, '_> {
                 KeyFault::Misplaced { path, at, brackets } => {
                     let sentence = format!("has to be a table: write {brackets} and its keys below");
                     self.findings.push(error(Some(self.document.line_at(at)), &path, sentence));
+                    let substitute = self.substitute(&path);
                     self.document.remove(&path);
+                    // Nobody needs to be told that it is missing now.
+                    substitute.into_iter().for_each(|substitute| self.document.put(&path, substitute));
                 }
                 KeyFault::Missing { path, at, key, is_mistyped } => {
                     if !is_mistyped {
@@ -148,7 +179,10 @@ fn check_table<'s>(table: &DeTable<'_>, shape: Shape<'s>, path: &KeyPath, at: us
     for (name, value) in table.iter() {
         let path = path.key(name.get_ref());
         let Some(key) = shape.key(name.get_ref()) else {
-            let known: Vec<&str> = shape.keys().map(|key| key.name).collect();
+            // What has to be there and is not comes last: of two that are equally near it is the one that is meant.
+            let is_needed = |key: &Key<'_>| key.required && !table.contains_key(key.name);
+            let (needed, others): (Vec<Key<'_>>, Vec<Key<'_>>) = shape.keys().partition(is_needed);
+            let known: Vec<&str> = others.iter().chain(&needed).map(|key| key.name).collect();
             misspelled.extend(nearest(name.get_ref(), &known));
             found.push(KeyFault::Unknown { path, at: name.span().start, known });
             continue;
@@ -204,8 +238,8 @@ fn first_sentence(text: &str) -> String {
 fn unknown_sentence(path: &KeyPath, known: &[&str], schema: &Value) -> String {
     let Some((table, Step::Key(name))) = path.split_last() else { return "unknown key".into() };
     let place = if table.0.is_empty() { "at the top level".into() } else { format!("in [{table}]") };
-    let shown = super::value::quote(name);
-    if let Some(advice) = advice(name) {
+    let shown = value::quote(name);
+    if let Some(advice) = advice(name).or_else(|| log_advice(&table, name)) {
         return format!("unknown key {shown} {place}; {advice}");
     }
     if let Some(near) = nearest(name, known) {
@@ -257,6 +291,12 @@ fn advice(name: &str) -> Option<&'static str> {
         "use-auth-secret" | "lt-cred-mech" => "a [[credentials.secret]] is all that is needed",
         _ => return None,
     })
+}
+
+fn log_advice(table: &KeyPath, name: &str) -> Option<&'static str> {
+    let is_file = matches!(name, "file" | "path" | "output" | "target");
+    (table.to_string() == "log" && is_file)
+        .then_some("the log goes to standard error; whoever starts turnkeep keeps it")
 }
 
 fn error(line: Option<u32>, key: &KeyPath, sentence: String) -> Finding {
@@ -343,6 +383,47 @@ mod tests {
         for (found, head) in found.iter().zip(heads) {
             assert!(found.starts_with(head), "{found}\nis not\n{head}");
         }
+    }
+
+    #[test]
+    fn words_and_lists_are_told() {
+        let text = format!(
+            "{LEAST}[log]\nlevel = 3\nformat = 'JSON'\nfile = '/x'\n[credentials]\nhmac = 'md5'\n\
+             [peers]\ndeny_ports = 25\nbackends = '10.0.0.1'\n"
+        );
+        assert_eq!(
+            faults(&text),
+            [
+                "4: error: log.level: \"3\" will not do; allowed is \"error\", \"warn\", \"info\", \"debug\", \
+                 \"trace\"",
+                "5: error: log.format: \"JSON\" will not do; allowed is \"human\", \"json\"; did you mean \"json\"?",
+                "6: error: unknown key \"file\" in [log]; the log goes to standard error; whoever starts turnkeep \
+                 keeps it",
+                "8: error: credentials.hmac: \"md5\" will not do; allowed is \"sha1\", \"sha256\"",
+                "10: error: peers.deny_ports: has to be a list: write [25]",
+                "11: error: peers.backends: has to be a list: write ['10.0.0.1']",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_table_with_too_few_brackets_is_one_error() {
+        let text = "realm = 'a'\n[listener]\naddress = '0.0.0.0:3478'\n[relay.address]\nbind = '8.8.8.8'\n";
+        let found = faults(text);
+        let expected =
+            ["2: error: listener: has to be a table: write [[listener]]", "4: error: relay.address: has to be"];
+        assert!(found.len() == 2 && found.iter().zip(expected).all(|(f, head)| f.starts_with(head)), "{found:#?}");
+    }
+
+    #[test]
+    fn of_two_near_keys_the_missing_one_is_meant() {
+        let found = faults("relam = 'a'\nlistener = []\n");
+        assert_eq!(found, ["1: error: unknown key \"relam\" at the top level; did you mean \"realm\"?"]);
+    }
+
+    #[test]
+    fn one_slip_is_not_told_a_hundred_times() {
+        assert!(faults(&format!("a={}", "[".repeat(81))).len() <= MAX_SYNTAX_ERRORS);
     }
 
     #[test]

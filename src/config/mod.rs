@@ -19,6 +19,7 @@ mod summary;
 pub mod translate;
 pub mod value;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 pub use check::{Scope, check};
@@ -49,24 +50,31 @@ const MAX_FILE: u64 = 16 << 20;
 /// # Errors
 /// Everything that is wrong with its text; what its keys mean together is for [`check()`].
 pub fn load(path: &Path) -> Result<Loaded, Report> {
-    let parsed = read(path).map_err(|sentence| vec![about_file(sentence)]).and_then(|text| load::parse(&text));
+    let parsed = read(path).map_err(|finding| vec![finding]).and_then(|text| load::parse(&text));
     let (config, lines) = parsed.map_err(|findings| Report::of(path, findings))?;
     Ok(Loaded { config, lines, file: path.to_owned() })
 }
 
-fn read(path: &Path) -> Result<String, String> {
-    let metadata = std::fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?;
+fn read(path: &Path) -> Result<String, Finding> {
+    let about_file = |line, sentence| Finding { severity: Severity::Error, line, key: String::new(), sentence };
+    let unreadable = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound => {
+            about_file(None, "is not there; name another, or begin with what `turnkeep config reference` prints".into())
+        }
+        _ => about_file(None, format!("cannot be read: {error}")),
+    };
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
-        return Err("is not a regular file".into());
+        return Err(about_file(None, "is not a regular file".into()));
     }
     if metadata.len() > MAX_FILE {
-        return Err(format!("is longer than {MAX_FILE} bytes"));
+        return Err(about_file(None, format!("is longer than {MAX_FILE} bytes")));
     }
-    std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))
-}
-
-fn about_file(sentence: String) -> Finding {
-    Finding { severity: Severity::Error, line: None, key: String::new(), sentence }
+    String::from_utf8(std::fs::read(path).map_err(unreadable)?).map_err(|error| {
+        let valid = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
+        let line = valid.filter(|byte| **byte == b'\n').count().saturating_add(1);
+        about_file(u32::try_from(line).ok(), "is not UTF-8 from this line on".into())
+    })
 }
 
 impl Loaded {

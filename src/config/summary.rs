@@ -2,10 +2,13 @@
 
 use std::fmt::Write;
 
+use super::Loaded;
 use super::schema::{Config, PeerRule};
+use super::translate::opens;
 
 /// What would listen, relay, be reached, be accepted and be recorded: one line each, aligned.
-pub fn summary(config: &Config) -> String {
+pub fn summary(loaded: &Loaded) -> String {
+    let config = &loaded.config;
     let mut text = String::new();
     for listener in &config.listeners {
         line(&mut text, "listens on", &format!("udp {}", listener.address));
@@ -22,7 +25,8 @@ pub fn summary(config: &Config) -> String {
     line(&mut text, "reaches", &reach(config));
     line(&mut text, "accepts", &credentials(config));
     line(&mut text, "allows", &format!("{} allocations to one user", config.limits.allocations_per_user));
-    let audit = if config.audit.enabled { config.audit.path.display().to_string() } else { "nothing".into() };
+    let audit =
+        if config.audit.enabled { loaded.resolve(&config.audit.path).display().to_string() } else { "nothing".into() };
     line(&mut text, "records", &audit);
     text
 }
@@ -35,8 +39,9 @@ fn line(text: &mut String, what: &str, how: &str) {
 fn reach(config: &Config) -> String {
     let peers = &config.peers;
     let mut reach = "public addresses".to_owned();
-    if !peers.allowed.is_empty() {
-        let _ = write!(reach, ", and {}", rules(&peers.allowed));
+    let opened = rules(peers.allowed.iter().filter(|rule| opens(peers, rule)));
+    if !opened.is_empty() {
+        let _ = write!(reach, ", and {opened}");
     }
     if !peers.denied.is_empty() {
         let _ = write!(reach, ", but not {}", rules(&peers.denied));
@@ -50,8 +55,8 @@ fn reach(config: &Config) -> String {
     reach
 }
 
-fn rules(rules: &[PeerRule]) -> String {
-    rules.iter().map(|rule| format!("{} ({})", rule.cidr, rule.id)).collect::<Vec<_>>().join(", ")
+fn rules<'r>(rules: impl IntoIterator<Item = &'r PeerRule>) -> String {
+    rules.into_iter().map(|rule| format!("{} ({})", rule.cidr, rule.id)).collect::<Vec<_>>().join(", ")
 }
 
 fn credentials(config: &Config) -> String {

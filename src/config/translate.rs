@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use super::keys::Keys;
-use super::schema::{ChannelNumbers, Config, PeerRule, UsernameOrder};
+use super::schema::{ChannelNumbers, Config, PeerRule, Peers, UsernameOrder};
 use super::value::Dscp;
 use crate::engine::{self, EngineConfig, RelayConfig, Rest};
 use crate::policy::auth::Authenticator;
@@ -119,4 +119,10 @@ pub fn authenticator(config: &Config, keys: Keys) -> Authenticator {
 /// One rule.
 pub(super) fn peer_rule(rule: &PeerRule) -> peer::PeerRule {
     peer::PeerRule { id: rule.id.as_str().to_owned(), range: rule.cidr.get() }
+}
+
+/// Whether an allow rule changes anything: a special-use range or a wider deny rule holds what it names.
+pub(super) fn opens(peers: &Peers, rule: &PeerRule) -> bool {
+    let range = rule.cidr.get();
+    peer::is_special(range) || peers.denied.iter().any(|denied| denied.cidr.get().contains(&range))
 }

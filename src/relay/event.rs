@@ -79,8 +79,10 @@ pub enum Denial {
     BadRequest(&'static str),
     /// 420: the first of the attributes that are not understood.
     UnknownAttribute(u16),
-    /// 437: there is no allocation on the 5-tuple or, for an Allocate, there is or was one.
-    AllocationMismatch,
+    /// 437: there is no allocation on the 5-tuple.
+    NoAllocation,
+    /// 437: there is one, or this Allocate made one that has ended.
+    AllocationExists,
     /// 443: the peer, or the family that was asked for, is not of the relayed address's family.
     FamilyMismatch,
     /// 437 or 441: the 5-tuple or the allocation is another user's.
@@ -93,6 +95,8 @@ pub enum Denial {
     Quota(RuleId),
     /// 508: we have none left; what of.
     Capacity(&'static str),
+    /// 508: nobody gets this, however much is left; a sentence without its full stop.
+    Unavailable(&'static str),
 }
 
 /// An entry for the audit trail.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use crate::engine::EngineError;
 use crate::policy::audit::{OpenError, StopError};
@@ -28,7 +29,7 @@ pub enum Failure {
     /// The runtime that waits for signals cannot be had.
     Runtime(io::Error),
     /// The try-out has no directory for its audit file.
-    Directory(io::Error),
+    Directory(PathBuf, io::Error),
     /// A worker ended by itself.
     WorkerDied,
     /// So many workers did not end.
@@ -48,7 +49,10 @@ impl fmt::Display for Failure {
             Self::Engine(error) => error.to_string(),
             Self::Thread(error) => format!("cannot start a thread: {error}"),
             Self::Runtime(error) => format!("cannot wait for signals: {error}"),
-            Self::Directory(error) => format!("cannot make a directory for the audit file: {error}"),
+            Self::Directory(within, error) => format!(
+                "cannot make a directory for the audit file in {}: {error}; set TMPDIR to one that can be written",
+                within.display()
+            ),
             Self::WorkerDied => "a worker thread ended by itself; the log has its panic".to_owned(),
             Self::LateWorkers(late) => format!("{late} worker threads did not stop in time"),
             Self::AuditEnd(error) => error.to_string(),

@@ -28,7 +28,9 @@ pub fn try_out() -> Result<Plan, Failure> {
     let listeners = loopback.iter().map(|ip| SocketAddr::new(*ip, PORT)).collect();
     let config = Config::for_loopback(listeners, &loopback);
     let keys = Keys { secrets: fresh_secrets(&mut entropy), users: StaticUsers::none() };
-    let audit = private_directory(&mut entropy).map_err(Failure::Directory)?.join("audit.jsonl");
+    let audit = private_directory(&mut entropy)
+        .map_err(|error| Failure::Directory(std::env::temp_dir(), error))?
+        .join("audit.jsonl");
     Ok(Plan { config, keys, audit: Some(audit), findings: Vec::new(), is_attended: true })
 }
 

@@ -130,10 +130,10 @@ impl From<&Denial> for Why {
             Denial::Family(family) => Self::Family(*family),
             Denial::TransportProtocol(protocol) => Self::Transport(*protocol),
             Denial::Quota(_) => Self::Quota,
-            Denial::Capacity(_) => Self::Capacity,
+            Denial::Capacity(_) | Denial::Unavailable(_) => Self::Capacity,
             Denial::BadRequest(_) => Self::BadRequest,
             Denial::UnknownAttribute(_) => Self::UnknownAttribute,
-            Denial::AllocationMismatch => Self::AllocationMismatch,
+            Denial::NoAllocation | Denial::AllocationExists => Self::AllocationMismatch,
             Denial::FamilyMismatch => Self::FamilyMismatch,
         }
     }

@@ -136,7 +136,7 @@ fn a_refresh_just_before_expiry_wins() {
         assert_eq!(alice.refresh(&mut world, 600), 437);
         let expired = |event: &Event| matches!(event, Event::Closed { reason: CloseReason::Expired, .. });
         let told: Vec<&Event> = world.events.iter().rev().take(3).collect();
-        let is_mismatch = |event: &Event| matches!(event, Event::Denied { denial: Denial::AllocationMismatch, .. });
+        let is_mismatch = |event: &Event| matches!(event, Event::Denied { denial: Denial::NoAllocation, .. });
         assert!(matches!(told[..], [after, end, before] if is_mismatch(after) && expired(end) && is_mismatch(before)));
     }
 }

@@ -9,7 +9,8 @@ use clap::Args;
 use super::{Relay, out};
 use crate::cli::now_unix;
 use crate::config::value::{Spelled, UtcTime, parse_period};
-use crate::policy::auth::mint::{Credential, MintRequest, Owner};
+use crate::policy::auth::Authenticator;
+use crate::policy::auth::mint::{Credential, MintError, MintRequest, Owner};
 
 /// Make an ephemeral credential
 ///
@@ -32,11 +33,29 @@ pub(super) struct Mint {
     #[arg(long, value_name = "ID")]
     session: Option<String>,
     /// Bind it to this relay's zone and to at most so many allocations
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = max_allocations)]
     max_allocations: Option<NonZeroU32>,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// As the command line has it: with units, and with the secrets that could be named.
+fn why(error: MintError, authenticator: &Authenticator) -> String {
+    match error {
+        MintError::TtlTooLong { max } => {
+            format!("The credential would live longer than max_ttl, {}; give a shorter --ttl", Spelled(max))
+        }
+        MintError::NoSecret => {
+            let ids: Vec<&str> = authenticator.ephemeral.secrets.iter().map(|secret| secret.id().as_str()).collect();
+            format!("No secret is live under that id; configured are: {}", ids.join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+fn max_allocations(text: &str) -> Result<NonZeroU32, String> {
+    text.parse().map_err(|_| "give a whole number from 1 on".into())
 }
 
 fn ttl(text: &str) -> Result<Duration, String> {
@@ -54,7 +73,7 @@ impl Mint {
         let request = MintRequest { owner: self.owner(), ttl: self.ttl, key_id: self.secret_id.as_deref() };
         match authenticator.ephemeral.mint(now_unix(), &request) {
             Ok(credential) => out::print(&self.show(&credential)),
-            Err(error) => out::fail(error.to_string().trim_end_matches('.')),
+            Err(error) => out::fail(why(error, &authenticator).trim_end_matches('.')),
         }
     }
 

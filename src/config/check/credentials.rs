@@ -26,6 +26,7 @@ pub(super) fn check(judge: &mut Judge<'_>, now_unix: u64) {
 fn check_source(judge: &mut Judge<'_>, index: usize, secret: &SecretSource) {
     let sentence = match (&secret.file, &secret.env) {
         (None, None) => "names no source; give it a file or an env",
+        (Some(file), None) if file.as_os_str().is_empty() => "has an empty file; name one that holds it",
         (Some(_), Some(_)) => "names two sources; give it a file or an env, not both",
         _ => return,
     };

@@ -1,16 +1,20 @@
 //! What this host must have.
 
 use std::io;
-use std::net::{IpAddr, UdpSocket};
-use std::path::Path;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use super::Judge;
 use crate::config::Loaded;
+use crate::policy::audit::{self, OpenError, OpenFailure};
 
 pub(super) fn check(judge: &mut Judge<'_>, loaded: &Loaded) {
     for (index, listener) in judge.config.listeners.iter().enumerate() {
-        if let Err(why) = own_address(listener.address.get().ip()) {
-            judge.error(&format!("listener.{index}.address"), why);
+        let (path, address) = (format!("listener.{index}.address"), listener.address.get());
+        match own_address(address.ip()) {
+            Err(why) => judge.error(&path, why),
+            Ok(()) => check_port(judge, &path, address),
         }
     }
     for (index, address) in judge.config.relay.addresses.iter().enumerate() {
@@ -38,25 +42,56 @@ fn own_address(ip: IpAddr) -> Result<(), String> {
     }
 }
 
+/// Whether the port can be had. It may be the relay itself that has it, and a capability may be waiting in the unit: so
+/// these are warnings.
+fn check_port(judge: &mut Judge<'_>, path: &str, address: SocketAddr) {
+    let port = address.port();
+    match UdpSocket::bind(address).map_err(|error| error.kind()) {
+        Err(io::ErrorKind::PermissionDenied) => judge.warn(
+            path,
+            format!(
+                "port {port} is for root, or for who has CAP_NET_BIND_SERVICE; give the unit AmbientCapabilities=\
+                 CAP_NET_BIND_SERVICE, or the relay does not start as this user"
+            ),
+        ),
+        Err(io::ErrorKind::AddrInUse) => {
+            judge.warn(
+                path,
+                format!("{address} is in use: `ss -lunp` tells whether by this relay or by another program"),
+            );
+        }
+        _ => {}
+    }
+}
+
 fn check_audit(judge: &mut Judge<'_>, loaded: &Loaded) {
     if !judge.config.audit.enabled {
         return;
     }
     let path = loaded.resolve(&judge.config.audit.path);
-    let shown = path.display();
-    // A bare name has an empty parent: the working directory.
-    match path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-        Some(directory) if !directory.is_dir() => {
-            let directory = directory.display();
+    // An empty one would be the configuration's directory.
+    let path = if judge.config.audit.path.as_os_str().is_empty() { PathBuf::new() } else { path };
+    match audit::probe(&path) {
+        Ok(()) => check_audit_mode(judge, &path),
+        Err(OpenError { why: OpenFailure::NoDirectory, .. }) => {
+            let directory = path.parent().unwrap_or(&path).display();
             judge.error("audit.path", format!("the directory {directory} is not there; make it: mkdir -p {directory}"));
         }
-        _ if path.is_dir() => judge.error("audit.path", format!("{shown} is a directory")),
-        _ if path.exists() => {
-            if let Err(error) = std::fs::OpenOptions::new().read(true).append(true).open(&path) {
-                judge.error("audit.path", format!("cannot append to {shown}: {error}"));
-            }
-        }
-        _ => {}
+        Err(error) => judge.error("audit.path", error.to_string().trim_end_matches('.').to_owned()),
+    }
+}
+
+/// The trail says who spoke with whom, and when.
+fn check_audit_mode(judge: &mut Judge<'_>, path: &Path) {
+    let Ok(metadata) = std::fs::metadata(path) else { return };
+    let (shown, mode) = (path.display(), metadata.permissions().mode() & 0o7777);
+    if !metadata.is_file() {
+        judge.warn("audit.path", format!("{shown} is not a regular file: what is recorded there cannot be read back"));
+    } else if mode & 0o007 != 0 {
+        judge.warn(
+            "audit.path",
+            format!("{shown} is open to everybody (mode {mode:04o}); close it: chmod 0600 {shown}"),
+        );
     }
 }
 

@@ -27,6 +27,7 @@ pub fn check(loaded: &Loaded, scope: Scope, now_unix: u64) -> Report {
     relay::check(&mut judge);
     credentials::check(&mut judge, now_unix);
     peers::check(&mut judge);
+    check_realm(&mut judge);
     if loaded.config.lab {
         judge.warn("lab", "test addresses can be opened and secrets may be short; never so in production".into());
     }
@@ -37,6 +38,18 @@ pub fn check(loaded: &Loaded, scope: Scope, now_unix: u64) -> Report {
         host::check(&mut judge, loaded);
     }
     Report::of(&loaded.file, judge.findings)
+}
+
+/// The names that are kept for examples and tests (RFC 2606) are nobody's: two relays that keep the one of an example
+/// take each other's users for theirs.
+fn check_realm(judge: &mut Judge<'_>) {
+    const RESERVED: [&str; 7] =
+        ["example", "test", "invalid", "localhost", "example.com", "example.net", "example.org"];
+    let realm = judge.config.realm.as_str().to_ascii_lowercase();
+    let is_below = |name: &str| realm.strip_suffix(name).is_some_and(|head| head.is_empty() || head.ends_with('.'));
+    if !judge.config.lab && RESERVED.into_iter().any(is_below) {
+        judge.warn("realm", format!("{realm} is a name for examples; put in a domain name of your own"));
+    }
 }
 
 /// Collects findings about one configuration.

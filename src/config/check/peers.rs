@@ -2,7 +2,7 @@
 
 use super::{Judge, repeats};
 use crate::config::schema::PeerRule;
-use crate::config::translate::{peer_rule, peer_settings};
+use crate::config::translate::{opens, peer_rule, peer_settings};
 use crate::policy::peer::{MAX_RULES, PeerPolicy, PeerSettings};
 
 pub(super) fn check(judge: &mut Judge<'_>) {
@@ -35,9 +35,19 @@ fn check_ids(judge: &mut Judge<'_>, rules: &[(String, &PeerRule)]) {
 /// Each rule alone, so that all faults show.
 fn check_allow(judge: &mut Judge<'_>, path: &str, rule: &PeerRule) {
     let alone = PeerSettings { allow: vec![peer_rule(rule)], deny: Vec::new(), ..peer_settings(judge.config, &[]) };
-    let Err(bad) = PeerPolicy::new(&alone) else { return };
-    let sentence = bad.to_string();
-    judge.error(&format!("{path}.cidr"), sentence.trim_end_matches('.').to_owned());
+    let path = format!("{path}.cidr");
+    match PeerPolicy::new(&alone) {
+        Err(bad) => judge.error(&path, bad.to_string().trim_end_matches('.').to_owned()),
+        Ok(_) if !opens(&judge.config.peers, rule) => judge.warn(
+            &path,
+            format!(
+                "{} opens nothing: public addresses can be reached without it, and what is special-use, such as \
+                 10.0.0.0/8 or fc00::/7, is opened by rules inside of it only; name the network that is meant",
+                rule.cidr
+            ),
+        ),
+        Ok(_) => {}
+    }
 }
 
 /// A network that is both allowed and denied is denied: one of the rules has no effect.

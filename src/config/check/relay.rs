@@ -65,7 +65,8 @@ fn check_range(judge: &mut Judge<'_>) {
     let (ports, limit) = (judge.config.relay.ports, judge.config.limits.allocations_per_user.get());
     let count = ports.count();
     if count <= limit {
-        let sentence = format!("{count} ports are no more than the {limit} allocations that one user may have");
+        let ports = if count == 1 { "1 port is" } else { &format!("{count} ports are") };
+        let sentence = format!("{ports} no more than the {limit} allocations that one user may have");
         judge.warn("relay.ports", sentence);
     }
 }

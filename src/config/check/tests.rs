@@ -8,7 +8,7 @@ const NOW: u64 = 1_795_285_900;
 
 /// A relay with nothing to complain about.
 const GOOD: &str = "\
-realm = 'example.org'
+realm = 'turn.clinic.eu'
 [[listener]]
 address = '0.0.0.0:3478'
 [relay]
@@ -58,6 +58,73 @@ fn an_empty_one_is_told_what_it_lacks() {
             "t.toml:2: error: listener: no listener: clients have nowhere to come in; write [[listener]]",
         ]
     );
+}
+
+#[test]
+fn names_for_examples_are_no_realms() {
+    for realm in ["example.org", "turn.Example.com", "relay.test", "example"] {
+        let found = replaced("turn.clinic.eu", realm);
+        assert!(matches!(&found[..], [one] if one.starts_with("t.toml:1: warning: realm: ")), "{realm}: {found:?}");
+    }
+    assert_eq!(replaced("turn.clinic.eu", "notexample.org"), [""; 0]);
+    let lab = loaded(&GOOD.replace("realm = 'turn.clinic.eu'", "lab = true\nrealm = 'example.org'"));
+    assert!(!check(&lab, Scope::Text, NOW).lines().any(|line| line.contains(" realm: ")));
+}
+
+#[test]
+fn an_allow_rule_that_opens_nothing_is_warned_of() {
+    for cidr in ["0.0.0.0/0", "::/0", "8.8.8.0/24", "2000::/3"] {
+        let found = with(&format!("[[peers.allow]]\nid = 'all'\ncidr = '{cidr}'\n"));
+        let head = format!("t.toml:11: warning: peers.allow.cidr: {cidr} opens nothing: ");
+        assert!(matches!(&found[..], [one] if one.starts_with(&head)), "{found:?}");
+    }
+    assert_eq!(with("[[peers.allow]]\nid = 'a'\ncidr = '10.0.0.0/8'\n"), [""; 0]);
+    let exception = "[[peers.deny]]\nid = 'd'\ncidr = '8.0.0.0/8'\n[[peers.allow]]\nid = 'a'\ncidr = '8.8.8.0/24'\n";
+    assert_eq!(with(exception), [""; 0]);
+}
+
+/// What `serve` refuses, `check` refuses too: they ask the same function.
+#[test]
+fn an_audit_file_that_is_none_is_an_error() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let on_host = |path: &str| {
+        let text = format!("{GOOD}[audit]\npath = '{path}'\n");
+        let loaded = Loaded { file: directory.path().join("turnkeep.toml"), ..loaded(&text) };
+        let report = check(&loaded, Scope::Host, NOW);
+        let audit = report.findings().iter().filter(|finding| finding.key == "audit.path");
+        audit.map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    std::fs::write(directory.path().join("turnkeep.toml"), GOOD).expect("a file");
+    std::fs::write(directory.path().join("secret.k1"), "8f3b1c5e9d2a7f604b6c8e1d3f5a7092").expect("a file");
+    for (path, sentence) in [
+        ("", "it has no name"),
+        ("turnkeep.toml", "it ends in something that is no audit record"),
+        ("secret.k1", "it ends in something that is no audit record"),
+        ("/proc/x", "no file can be made in its directory"),
+        ("/dev/full", "its file system is full"),
+        ("none/x", "none is not there; make it: mkdir -p "),
+        (".", "it is a directory"),
+    ] {
+        let found = on_host(path);
+        assert!(found.starts_with("error: audit.path: ") && found.contains(sentence), "{path:?}: {found}");
+    }
+    assert!(on_host("/dev/null").starts_with("warning: audit.path: /dev/null is not a regular file"));
+    assert_eq!(on_host("audit.jsonl"), "");
+    assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 2, "it left something behind");
+    let open = directory.path().join("open.jsonl");
+    std::fs::write(&open, "").expect("a file");
+    std::fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o666)).expect("a mode");
+    assert!(on_host("open.jsonl").contains("is open to everybody (mode 0666); close it: chmod 0600 "));
+}
+
+#[test]
+fn a_port_that_another_program_has_is_warned_of() {
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    let loaded = loaded(&GOOD.replace("0.0.0.0:3478", &address));
+    let found: Vec<_> = check(&loaded, Scope::Host, NOW).lines().collect();
+    let head = format!("t.toml:3: warning: listener.address: {address} is in use");
+    assert!(found.iter().any(|line| line.starts_with(&head)), "{found:#?}");
 }
 
 #[test]

@@ -90,9 +90,21 @@ macro_rules! text_value {
 }
 use text_value;
 
-/// `text` as an error quotes it: escaped, and cut where it is long.
+/// Whether `text` may be a secret that somebody put in the place of its file's name: as hexadecimal digits or base64,
+/// with as many characters as 16 bytes have at least, and without what paths and names have.
+pub(super) fn looks_like_a_secret(text: &str) -> bool {
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+    let has = |is: fn(&u8) -> bool| text.as_bytes().iter().any(is);
+    let is_path = has(|byte| *byte == b'/') && !text.ends_with('=');
+    text.len() >= 32 && text.bytes().all(is_base64) && has(u8::is_ascii_digit) && !is_path
+}
+
+/// `text` as an error quotes it: escaped, cut where it is long, and not at all where it may be a secret.
 pub(super) fn quote(text: &str) -> String {
     const SHOWN: usize = 60;
+    if looks_like_a_secret(text) {
+        return format!("what stands here ({} characters, perhaps a secret, so not shown)", text.len());
+    }
     match text.char_indices().nth(SHOWN) {
         None => format!("{text:?}"),
         Some((end, _)) => format!("{:?} (cut)", text.get(..end).unwrap_or_default()),

@@ -49,7 +49,7 @@ impl AuditFile {
     /// Opens the file, or makes it: readable by its owner alone. A record that a crash cut short is taken off its end.
     pub(super) fn open(path: &Path) -> Result<(Self, Found), OpenError> {
         let fail = |why| OpenError { path: path.to_owned(), why };
-        let mut this = Self::open_any(path).map_err(|error| fail(OpenFailure::of(&error)))?;
+        let mut this = Self::open_any(path).map_err(|error| fail(OpenFailure::at(path, &error)))?;
         if !this.regular {
             return Ok((this, Found::default()));
         }
@@ -64,13 +64,28 @@ impl AuditFile {
         Ok((this, found))
     }
 
+    /// Whether [`Self::open`] would succeed, as far as that can be told without writing or locking.
+    pub(super) fn probe(path: &Path) -> Result<(), OpenFailure> {
+        let of = |error: io::Error| OpenFailure::at(path, &error);
+        let file = match OpenOptions::new().read(true).append(true).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return probe_directory(path).map_err(of),
+            Err(error) => return Err(of(error)),
+        };
+        let regular = file.metadata().map_err(of)?.is_file();
+        let mut this = Self { path: path.to_owned(), file, regular };
+        if !regular {
+            // A device that is full says so before it has taken a byte.
+            return this.write(&[]).map(drop).map_err(of);
+        }
+        this.read_end().map_err(of)?.map(drop).ok_or(OpenFailure::NotOurs)
+    }
+
     fn open_any(path: &Path) -> io::Result<Self> {
         let is_new = !path.exists();
         let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-        if is_new && let Some(directory) = path.parent() {
-            // The name must survive a crash as well; where the directory cannot be synced the file still serves. The
-            // parent of a bare name is empty: the working directory.
-            let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        if is_new && let Some(directory) = directory_of(path) {
+            // The name must survive a crash as well; where the directory cannot be synced the file still serves.
             let _ = File::open(directory).and_then(|directory| directory.sync_all());
         }
         let regular = file.metadata()?.is_file();
@@ -103,6 +118,29 @@ impl AuditFile {
         let length = self.file.metadata()?.len();
         self.file.set_len(length.saturating_sub(torn_bytes))
     }
+}
+
+/// The directory that a file is in; the parent of a bare name is empty, and means the working directory.
+fn directory_of(path: &Path) -> Option<&Path> {
+    path.parent().map(|directory| if directory.as_os_str().is_empty() { Path::new(".") } else { directory })
+}
+
+/// Whether a file can be made beside `path`: there is no other way to know, on every file system, than to make one.
+fn probe_directory(path: &Path) -> io::Result<()> {
+    let name = format!(".turnkeep-check-{}", std::process::id());
+    let Some(beside) = directory_of(path).map(|directory| directory.join(name)) else {
+        return Err(ErrorKind::NotFound.into());
+    };
+    File::create_new(&beside)?;
+    fs::remove_file(&beside)
+}
+
+/// Whether an audit trail can be written to `path`, as far as that can be told without writing to it.
+///
+/// # Errors
+/// Why not.
+pub fn probe(path: &Path) -> Result<(), OpenError> {
+    AuditFile::probe(path).map_err(|why| OpenError { path: path.to_owned(), why })
 }
 
 impl Medium for AuditFile {
@@ -174,8 +212,12 @@ pub struct OpenError {
 /// Why an audit file cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub enum OpenFailure {
+    /// It has no name.
+    Nameless,
     /// Its directory does not exist.
     NoDirectory,
+    /// Its directory exists, and takes no files.
+    NoFiles,
     /// It is a directory.
     IsDirectory,
     /// We may not read and write it.
@@ -193,6 +235,15 @@ pub enum OpenFailure {
 }
 
 impl OpenFailure {
+    /// The error came of opening `path`.
+    fn at(path: &Path, error: &io::Error) -> Self {
+        match Self::of(error) {
+            Self::NoDirectory if path.as_os_str().is_empty() => Self::Nameless,
+            Self::NoDirectory if directory_of(path).is_some_and(Path::is_dir) => Self::NoFiles,
+            why => why,
+        }
+    }
+
     pub(super) fn of(error: &io::Error) -> Self {
         match error.kind() {
             ErrorKind::NotFound | ErrorKind::NotADirectory => Self::NoDirectory,
@@ -209,6 +260,8 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "The audit file {} cannot be written: ", self.path.display())?;
         match &self.why {
+            OpenFailure::Nameless => f.write_str("it has no name; give it one, such as audit.jsonl."),
+            OpenFailure::NoFiles => f.write_str("no file can be made in its directory; name one in another."),
             OpenFailure::NoDirectory => f.write_str("its directory does not exist; create it."),
             OpenFailure::IsDirectory => f.write_str("it is a directory; name a file in it."),
             OpenFailure::Permission => f.write_str(

@@ -9,7 +9,7 @@ pub mod record;
 mod sink;
 mod writer;
 
-pub use file::{OpenError, OpenFailure};
+pub use file::{OpenError, OpenFailure, probe};
 pub use queue::{AuditHandle, AuditStatus, Tick};
 pub use record::{Entry, Origin};
 pub use sink::{AuditSettings, AuditSink, DEFAULT_QUEUE, StopError};

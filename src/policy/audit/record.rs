@@ -338,13 +338,15 @@ pub fn reason_of(denial: &Denial) -> &'static str {
         Denial::Client(_) => "client_denied",
         Denial::BadRequest(_) => "bad_request",
         Denial::UnknownAttribute(_) => "unknown_attribute",
-        Denial::AllocationMismatch => "allocation_mismatch",
+        Denial::NoAllocation => "no_allocation",
+        Denial::AllocationExists => "allocation_exists",
         Denial::FamilyMismatch => "family_mismatch",
         Denial::WrongUser => "wrong_user",
         Denial::Family(_) => "family_not_offered",
         Denial::TransportProtocol(_) => "transport_not_offered",
         Denial::Quota(_) => "quota_reached",
         Denial::Capacity(_) => "capacity_exhausted",
+        Denial::Unavailable(_) => "not_available",
     }
 }
 
@@ -372,14 +374,16 @@ pub fn denial_sentence(request: RequestKind, code: u16, denial: &Denial) -> Stri
         },
         Denial::BadRequest(what) => format!("{what}.").into(),
         Denial::UnknownAttribute(number) => format!("Attribute {number:#06x} must be understood and is not.").into(),
-        Denial::AllocationMismatch => {
-            "There is no allocation on the 5-tuple, or not yet, or there is one already.".into()
+        Denial::NoAllocation => "There is no allocation on the 5-tuple: it has ended, or never was.".into(),
+        Denial::AllocationExists => {
+            "The 5-tuple has an allocation already, or had it of this very request and ended it.".into()
         }
         Denial::FamilyMismatch => "The relayed address is of the other address family.".into(),
         Denial::WrongUser => "The allocation or its 5-tuple is another user's.".into(),
         Denial::Family(family) => format!("Address family {family} is not offered.").into(),
         Denial::TransportProtocol(protocol) => format!("Transport protocol {protocol} is not offered.").into(),
         Denial::Capacity(what) => format!("Out of {what}.").into(),
+        Denial::Unavailable(what) => format!("{what}.").into(),
     };
     format!("{request} was refused with {code}. {why}")
 }

@@ -91,8 +91,8 @@ impl AuditSink {
         self.handle().status()
     }
 
-    /// Sees whether the file is still where it belongs, and goes on in a new one if it is not; to be called once a second,
-    /// or whenever it was moved.
+    /// Sees whether the file is still where it belongs, and goes on in a new one if it is not; to be called once a
+    /// second, and whenever it was moved.
     pub fn tick(&self, tick: Tick) {
         self.queue.tick(tick);
     }

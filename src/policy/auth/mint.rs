@@ -5,9 +5,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::binding::Binding;
-use super::ephemeral::Ephemeral;
+use super::ephemeral::{Ephemeral, Unreadable};
 use super::secret::{Password, Secret};
-use super::username::Expiry;
+use super::username::{Expiry, GrammarError};
 use crate::relay::reason::AuthReason;
 
 /// Which credential to make.
@@ -81,8 +81,10 @@ impl Ephemeral {
     fn user_part(&self, owner: &Owner<'_>, secret: &Secret) -> Result<Option<String>, MintError> {
         match *owner {
             Owner::Nobody => Ok(None),
-            Owner::User("") => Err(MintError::User),
-            Owner::User(user) if Binding::is_claimed_by(user) => Err(MintError::User),
+            Owner::User("") => Err(MintError::User("is empty")),
+            Owner::User(user) if Binding::is_claimed_by(user) => {
+                Err(MintError::User("begins like a binding, with tk1."))
+            }
             Owner::User(user) => Ok(Some(user.to_owned())),
             Owner::Bound { user_id, session, max_allocations } => {
                 let binding = Binding {
@@ -95,20 +97,40 @@ impl Ephemeral {
                 };
                 let text = binding.to_string();
                 // A field with a character that it must not have reads back as something else.
-                if Binding::parse(&text) == Some(Ok(binding)) { Ok(Some(text)) } else { Err(MintError::User) }
+                if Binding::parse(&text) == Some(Ok(binding)) { Ok(Some(text)) } else { Err(unbound(user_id, session)) }
             }
         }
     }
 
     /// What was written must read as what was meant.
     fn read_back(&self, username: &str, user: &str, expires: u64, now: u64, secret: &Secret) -> Result<(), MintError> {
-        let presented = self.read(username.as_bytes()).map_err(|_| MintError::User)?;
+        let presented = self.read(username.as_bytes()).map_err(|unreadable| match unreadable {
+            Unreadable::Grammar(GrammarError::TooLong) => MintError::User("is too long: 255 bytes are the most"),
+            Unreadable::Grammar(GrammarError::NotPrintable) => {
+                MintError::User("has a character that is not printable ASCII")
+            }
+            _ => MintError::User(MISREAD),
+        })?;
         if presented.username.user_part != user || presented.username.expiry != Expiry::Seconds(expires) {
-            return Err(MintError::User);
+            return Err(MintError::User(MISREAD));
         }
         let objections =
             self.lasting_objections(&presented).chain(self.passing_objections(&presented, Some(secret), now));
         objections.map(MintError::WouldBeRefused).next().map_or(Ok(()), Err)
+    }
+}
+
+const MISREAD: &str = "would be read as something else, such as an expiry";
+
+/// Which of the two that a caller gives cannot stand in a binding.
+fn unbound(user_id: &str, session: Option<&str>) -> MintError {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    match session {
+        Some(session) if session.is_empty() || !session.bytes().all(is_plain) => MintError::Session,
+        _ if user_id.is_empty() => MintError::User("is empty"),
+        _ => {
+            MintError::User("has another character than letters, digits, \".\", \"_\" and \"-\", so it cannot be bound")
+        }
     }
 }
 
@@ -117,9 +139,10 @@ impl Ephemeral {
 pub enum MintError {
     /// No secret is live, or none has the id that was asked for.
     NoSecret,
-    /// The user id cannot stand in a user name: it is empty, too long, begins like a binding (`tk1.`), or has
-    /// characters that it must not have.
-    User,
+    /// The user id cannot stand in a user name; what it is or has.
+    User(&'static str),
+    /// The session is empty, or has another character than letters, digits, `_` and `-`.
+    Session,
     /// It would live longer than `max_ttl`.
     TtlTooLong {
         /// What is allowed.
@@ -133,10 +156,10 @@ impl fmt::Display for MintError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSecret => f.write_str("No secret is live under that id."),
-            Self::User => f.write_str(
-                "The user id is empty, too long, begins with \"tk1.\", or has characters that a user name must \
-                 not have.",
-            ),
+            Self::User(what) => write!(f, "The user id {what}."),
+            Self::Session => {
+                f.write_str("The session is empty, or has another character than letters, digits, \"_\" and \"-\".")
+            }
             Self::TtlTooLong { max } => {
                 write!(f, "The credential would live longer than max_ttl, {} s.", max.as_secs())
             }

@@ -11,6 +11,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use canonical::{Embeddings, Form};
+use ipnet::IpNet;
 use prefix_table::PrefixTable;
 use rule::Effect;
 pub use rule::{BadRange, BadRules, MAX_RULES, PeerRule, Range};
@@ -217,6 +218,11 @@ impl PortsByHost {
             loopback: PeerPorts::Listed(Arc::new(loopback)),
         }
     }
+}
+
+/// Whether all of `range` is of one special use: closed until a rule opens it.
+pub fn is_special(range: IpNet) -> bool {
+    SPECIAL_USE.iter().flat_map(|special| special.nets).any(|net| net.contains(&range))
 }
 
 /// May a client have this address? "A TURN server MUST NOT accept Teredo or 6to4 addresses" (RFC 8656 §21.4).

@@ -43,7 +43,7 @@ pub(super) fn handle<P: Policy, E: Entropy>(
         // owner under a new credential is nobody else.
         let is_other = standing.who.user != sender.who.user;
         standing.suspended |= is_other;
-        let denial = if is_other { Denial::WrongUser } else { Denial::AllocationMismatch };
+        let denial = if is_other { Denial::WrongUser } else { Denial::AllocationExists };
         let refused = Refused::with(ErrorCode::ALLOCATION_MISMATCH, denial);
         return server.refuse(request, &sender.who, answer, refused);
     }
@@ -70,7 +70,7 @@ fn begin<P: Policy, E: Entropy>(
     let transaction_id = request.message.transaction_id();
     match server.resting.claim(request.now.instant, &request.path, &sender.who.user, transaction_id) {
         Claim::Free => {}
-        Claim::Repeated => return Err(Refused::allocation_mismatch()),
+        Claim::Repeated => return Err(Refused::with(ErrorCode::ALLOCATION_MISMATCH, Denial::AllocationExists)),
         Claim::OtherUser => return Err(Refused::with(ErrorCode::ALLOCATION_MISMATCH, Denial::WrongUser)),
     }
     let wish = Wish::read(request, &server.settings)?;
@@ -128,7 +128,7 @@ impl Wish {
         }
         // No token is ever handed out, and none can be: a reservation cannot be satisfied yet.
         if token {
-            return Err(Refused::out_of("reservations: the token is not known here"));
+            return Err(Refused::unavailable("Reservation token not known here"));
         }
         if requested.is_some() && additional.is_some() {
             return Err(invalid("REQUESTED- and ADDITIONAL-ADDRESS-FAMILY exclude each other"));
@@ -146,7 +146,9 @@ impl Wish {
             Some(EvenPort { reserve_next: true }) if additional.is_some() => {
                 return Err(invalid("EVEN-PORT with a reservation excludes ADDITIONAL-ADDRESS-FAMILY"));
             }
-            Some(EvenPort { reserve_next: true }) => return Err(Refused::out_of("port pairs: they are not offered")),
+            Some(EvenPort { reserve_next: true }) => {
+                return Err(Refused::unavailable("Pairs of ports are not offered"));
+            }
         };
         let refused_family = match additional.map(|number| (number, family(number))) {
             None => None,

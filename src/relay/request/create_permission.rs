@@ -77,7 +77,7 @@ fn judge<P: Policy, E: Entropy>(
     }
     match forbidden {
         Some(refused) => Err(refused),
-        None if peers.len() > MAX_PEERS_PER_REQUEST => Err(Refused::out_of("room for so many peers in one request")),
+        None if peers.len() > MAX_PEERS_PER_REQUEST => Err(Refused::unavailable("Too many peers in one request")),
         None => Ok(judged),
     }
 }

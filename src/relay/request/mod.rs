@@ -102,9 +102,15 @@ impl Refused {
         Self::with(error, Denial::Capacity(reason))
     }
 
+    /// 508, whatever there is left.
+    fn unavailable(reason: &'static str) -> Self {
+        let error = ErrorCode { reason, ..ErrorCode::INSUFFICIENT_CAPACITY };
+        Self::with(error, Denial::Unavailable(reason))
+    }
+
     /// 437.
-    fn allocation_mismatch() -> Self {
-        Self::with(ErrorCode::ALLOCATION_MISMATCH, Denial::AllocationMismatch)
+    fn no_allocation() -> Self {
+        Self::with(ErrorCode::ALLOCATION_MISMATCH, Denial::NoAllocation)
     }
 
     /// 443.
@@ -135,9 +141,9 @@ impl<P: Policy, E: Entropy> Server<P, E> {
     /// The allocation that the request is about: it stands, and it is the sender's (RFC 8656 §5).
     fn own_allocation(&mut self, request: &Request<'_>, sender: &Authenticated<'_>) -> Result<RelayId, Refused> {
         let standing = self.table.by_path(&request.path);
-        let (id, allocation) = standing.ok_or_else(Refused::allocation_mismatch)?;
+        let (id, allocation) = standing.ok_or_else(Refused::no_allocation)?;
         if allocation.relayed(request.now.instant).is_none() {
-            return Err(Refused::allocation_mismatch());
+            return Err(Refused::no_allocation());
         }
         if *allocation.username != *sender.username {
             return Err(Refused::with(ErrorCode::WRONG_CREDENTIALS, Denial::WrongUser));
@@ -156,7 +162,7 @@ impl<P: Policy, E: Entropy> Server<P, E> {
     /// Whether the allocation may talk to `peer`: its family first, then policy (D-06 of docs/conformance.md).
     fn judge_peer(&self, id: RelayId, peer: PeerAddr) -> Result<PeerPorts, Refused> {
         let Some(allocation) = self.table.get(id) else {
-            return Err(Refused::allocation_mismatch());
+            return Err(Refused::no_allocation());
         };
         if allocation.family() != Some(peer.family()) {
             return Err(Refused::family_mismatch());
