@@ -101,7 +101,8 @@ impl Minute {
             relayed(&last, "relayed in the last minute");
             if let Some(lost) = last.dropped.get(RECEIVE_BUFFER_FULL) {
                 warn!(
-                    "{lost} packets were lost because they came faster than they were read: more workers, or a larger net.core.rmem_max, help"
+                    "{lost} packets were lost because they came faster than they were read: more workers, or a larger \
+                     net.core.rmem_max, help"
                 );
             }
         }
