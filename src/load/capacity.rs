@@ -1,5 +1,8 @@
 //! The search for the highest rate within limits: doubling until one fails, then halving the distance, then a longer
 //! run that confirms it.
+//!
+//! A probe in which the load tester was the limit says nothing about the server. It is repeated; if that does not help,
+//! its rate bounds where the search looks, and the capacity found below it is "at least".
 
 use super::result::Capacity;
 use super::settings::Limits;
@@ -12,6 +15,10 @@ const PRECISION: f64 = 0.03;
 const BACK_OFF: f64 = 0.92;
 /// Up to so many times.
 const CONFIRMATIONS: u32 = 8;
+/// A probe in which the load tester was the limit is repeated up to so many times,
+const REPETITIONS: u32 = 2;
+/// and in a whole search so many.
+const ALL_REPETITIONS: u32 = 12;
 /// The rate above which nobody looks.
 const HIGHEST: f64 = 1e7;
 
@@ -20,11 +27,16 @@ const HIGHEST: f64 = 1e7;
 pub(super) struct Search {
     limits: Limits,
     passed: Option<f64>,
+    /// The lowest rate that the server did not bear.
     failed: Option<f64>,
+    /// The lowest rate that the load tester did not bear.
+    unknown: Option<f64>,
     next: f64,
+    /// How often `next` has been repeated.
+    repeated: u32,
+    all_repeated: u32,
     confirming: u32,
     confirmed: bool,
-    generator_limited: bool,
 }
 
 /// What to try next.
@@ -47,8 +59,17 @@ pub(super) struct Outcome {
 
 impl Search {
     pub(super) fn new(limits: Limits, start: f64) -> Self {
-        let (confirming, confirmed, generator_limited) = (0, false, false);
-        Self { limits, passed: None, failed: None, next: start, confirming, confirmed, generator_limited }
+        Self {
+            limits,
+            passed: None,
+            failed: None,
+            unknown: None,
+            next: start,
+            repeated: 0,
+            all_repeated: 0,
+            confirming: 0,
+            confirmed: false,
+        }
     }
 
     /// The next rate to try; none at the end.
@@ -57,55 +78,62 @@ impl Search {
         (!is_over).then_some(Probe { rate_per_s: self.next.round(), is_confirmation: self.confirming > 0 })
     }
 
-    /// Takes the outcome of the rate that [`Search::next`] said; whether it passed.
-    pub(super) fn judge(&mut self, outcome: Outcome) -> bool {
+    /// Takes the outcome of the rate that [`Search::next`] said; whether the server passed, if that can be told.
+    pub(super) fn judge(&mut self, outcome: Outcome) -> Option<bool> {
         let within = outcome.loss <= self.limits.max_loss && outcome.p99_us <= self.limits.max_p99.as_secs_f64() * 1e6;
-        let passed = within && !outcome.generator_limited;
+        let verdict = (!outcome.generator_limited).then_some(within);
+        if verdict.is_none() && self.repeated < REPETITIONS && self.all_repeated < ALL_REPETITIONS {
+            (self.repeated, self.all_repeated) = (self.repeated + 1, self.all_repeated + 1);
+            return None;
+        }
+        self.repeated = 0;
         let rate = self.next;
-        if self.confirming > 0 {
-            if passed {
-                (self.passed, self.confirmed) = (Some(rate), true);
-            } else {
-                self.failed = Some(self.failed.map_or(rate, |failed| failed.min(rate)));
+        let lower = |bound: Option<f64>| Some(bound.map_or(rate, |bound| bound.min(rate)));
+        match verdict {
+            Some(true) => self.passed = Some(rate),
+            Some(false) => self.failed = lower(self.failed),
+            None => self.unknown = lower(self.unknown),
+        }
+        match (self.confirming, verdict) {
+            (0, _) => self.narrow(),
+            (_, Some(true)) => self.confirmed = true,
+            (times, _) => {
                 self.passed = None;
-                (self.next, self.confirming) = (rate * BACK_OFF, self.confirming + 1);
+                (self.next, self.confirming) = (rate * BACK_OFF, times + 1);
             }
-            return passed;
         }
-        if passed {
-            self.passed = Some(rate);
-        } else {
-            self.failed = Some(rate);
-            // Later failures are nearer to the border: theirs is the word.
-            self.generator_limited = outcome.generator_limited;
-        }
-        self.narrow();
-        passed
+        verdict
     }
 
     fn narrow(&mut self) {
-        self.next = match (self.passed, self.failed) {
+        self.next = match (self.passed, self.ceiling()) {
             (None, None) => self.next,
             (Some(passed), None) if passed >= HIGHEST => return self.confirming = 1,
             (Some(passed), None) => passed * 2.0,
-            (None, Some(failed)) => failed / 2.0,
-            (Some(passed), Some(failed)) if failed - passed <= passed * PRECISION => {
+            (None, Some(ceiling)) => ceiling / 2.0,
+            (Some(passed), Some(ceiling)) if ceiling - passed <= passed * PRECISION => {
                 self.confirming = 1;
                 passed
             }
-            (Some(passed), Some(failed)) => f64::midpoint(passed, failed),
+            (Some(passed), Some(ceiling)) => f64::midpoint(passed, ceiling),
         };
+    }
+
+    /// The lowest rate that did not pass, whoever was to blame.
+    fn ceiling(&self) -> Option<f64> {
+        [self.failed, self.unknown].into_iter().flatten().reduce(f64::min)
     }
 
     /// What was found.
     pub(super) fn capacity(&self) -> Capacity {
+        let is_unknown_first = self.unknown.is_some_and(|unknown| self.failed.is_none_or(|failed| unknown < failed));
         Capacity {
             rate_per_s: self.passed.unwrap_or(0.0).round(),
             failed_rate_per_s: self.failed.map(f64::round),
             max_loss: self.limits.max_loss,
             max_p99_us: self.limits.max_p99.as_secs_f64() * 1e6,
             confirmed: self.confirmed,
-            generator_limited: self.generator_limited,
+            generator_limited: is_unknown_first,
         }
     }
 }
@@ -157,12 +185,61 @@ mod tests {
     }
 
     #[test]
-    fn latency_and_the_generator_are_limits_too() {
+    fn latency_is_a_limit_too() {
         let mut search = Search::new(LIMITS, START);
-        assert!(!search.judge(Outcome { loss: 0.0, p99_us: 10_001.0, generator_limited: false }));
-        assert!(!search.capacity().generator_limited);
-        assert!(!search.judge(Outcome { loss: 0.0, p99_us: 1.0, generator_limited: true }));
-        assert!(search.capacity().generator_limited);
+        let slow = Outcome { loss: 0.0, p99_us: 10_001.0, generator_limited: false };
+        assert_eq!(search.judge(slow), Some(false));
+        assert_eq!(search.capacity().failed_rate_per_s, Some(START));
+    }
+
+    /// Searches with a load tester that `is_limit` for the nth probe of a rate, at a server that fails from
+    /// `server` on.
+    fn search_with(is_limit: impl Fn(f64, u32) -> bool, server: f64) -> (Capacity, Vec<(f64, Option<bool>)>) {
+        let mut search = Search::new(LIMITS, START);
+        let mut probes: Vec<(f64, Option<bool>)> = Vec::new();
+        while let Some(Probe { rate_per_s, .. }) = search.next() {
+            let before = probes.iter().filter(|(rate, _)| *rate == rate_per_s).count() as u32;
+            let generator_limited = is_limit(rate_per_s, before);
+            let loss = if generator_limited || rate_per_s >= server { 0.02 } else { 0.0 };
+            probes.push((rate_per_s, search.judge(Outcome { loss, p99_us: 100.0, generator_limited })));
+            assert!(probes.len() < 60, "it never ends: {probes:?}");
+        }
+        (search.capacity(), probes)
+    }
+
+    #[test]
+    fn a_probe_that_the_load_tester_spoilt_is_repeated() {
+        let undisturbed = search_with(|_, _| false, 150_000.0).0;
+        let (found, probes) = search_with(|rate, before| before == 0 && rate >= 70_000.0, 150_000.0);
+        assert_eq!(found, undisturbed);
+        assert!(!found.generator_limited && found.confirmed);
+        let spoilt = probes.iter().filter(|(_, verdict)| verdict.is_none()).count();
+        assert!((2..=ALL_REPETITIONS as usize).contains(&spoilt), "{probes:?}");
+    }
+
+    #[test]
+    fn a_load_tester_that_stays_the_limit_makes_it_at_least() {
+        let (found, probes) = search_with(|rate, _| rate > 90_000.0, f64::INFINITY);
+        assert!(found.confirmed && found.generator_limited, "{found:?}");
+        assert!(found.rate_per_s > 85_000.0 && found.rate_per_s <= 90_000.0, "{found:?}");
+        assert_eq!(found.failed_rate_per_s, None, "the server has not failed");
+        assert!(probes.iter().all(|(_, verdict)| *verdict != Some(false)));
+        let first = probes.iter().filter(|(rate, _)| *rate == 160_000.0).count();
+        assert_eq!(first, 1 + REPETITIONS as usize);
+    }
+
+    #[test]
+    fn a_server_that_fails_first_is_the_limit() {
+        let (found, _) = search_with(|rate, _| rate > 90_000.0, 60_000.0);
+        assert!(found.confirmed && !found.generator_limited, "{found:?}");
+        assert!(found.rate_per_s > 57_000.0 && found.failed_rate_per_s.is_some_and(|failed| failed >= 60_000.0));
+    }
+
+    #[test]
+    fn a_load_tester_that_bears_nothing_says_nothing_of_the_server() {
+        let (found, probes) = search_with(|_, _| true, f64::INFINITY);
+        assert_eq!((found.rate_per_s, found.failed_rate_per_s), (0.0, None));
+        assert!(found.generator_limited && !found.confirmed && probes.len() <= 40, "{}", probes.len());
     }
 
     #[test]

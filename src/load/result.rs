@@ -293,7 +293,7 @@ pub struct Second {
 pub struct Step {
     /// What was to be sent, in packets/s.
     pub rate_per_s: f64,
-    /// Whether it stayed within the limits; none where there are no limits.
+    /// Whether it stayed within the limits; none where there are no limits, or where the load tester was the limit.
     pub passed: Option<bool>,
     /// Whether the load tester itself was too slow for it.
     pub generator_limited: bool,
@@ -308,7 +308,7 @@ pub struct Step {
 pub struct Capacity {
     /// The highest rate that passed and was confirmed, in packets/s; 0: none.
     pub rate_per_s: f64,
-    /// The lowest rate that did not pass; none if all did.
+    /// The lowest rate that the server did not bear; none if there was none.
     pub failed_rate_per_s: Option<f64>,
     /// The most loss that passes, a share.
     pub max_loss: f64,
@@ -316,7 +316,7 @@ pub struct Capacity {
     pub max_p99_us: f64,
     /// Whether a longer run at that rate passed as well.
     pub confirmed: bool,
-    /// Whether the load tester, not the server, ended the search: the server can do more.
+    /// Whether the load tester, not the server, ended the search: the capacity is at least `rate_per_s`.
     pub generator_limited: bool,
 }
 

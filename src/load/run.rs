@@ -151,8 +151,8 @@ impl Test<'_> {
             let Count { loss, ref latency, .. } = report.traffic.total;
             let generator_limited = !complaints(&report.usage, &report.traffic).is_empty();
             let passed = search.judge(Outcome { loss, p99_us: latency.p99_us, generator_limited });
-            self.result.steps.push(step(probe.rate_per_s, Some(passed), &report));
-            if passed {
+            self.result.steps.push(step(probe.rate_per_s, passed, &report));
+            if passed == Some(true) {
                 self.keep(report);
             }
         }

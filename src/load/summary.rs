@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::result::{Count, Ended, Latency, LoadResult};
+use super::result::{Capacity, Count, Ended, Latency, LoadResult};
 
 /// A page of text.
 pub fn summary(result: &LoadResult) -> String {
@@ -37,9 +37,7 @@ fn write(result: &LoadResult, out: &mut String) -> std::fmt::Result {
         }
     }
     if let Some(capacity) = &result.capacity {
-        let confirmed = if capacity.confirmed { "confirmed" } else { "not confirmed" };
-        let limit = if capacity.generator_limited { "; the load tester was the limit, not the server" } else { "" };
-        writeln!(out, "capacity   {:.0} packets/s, {confirmed}{limit}", capacity.rate_per_s)?;
+        writeln!(out, "capacity   {}", capacity_sentence(capacity))?;
     }
     if let Some(churn) = &result.churn {
         let (completed, failed, times) = (churn.completed, churn.failed, times(&churn.cycle));
@@ -66,6 +64,21 @@ fn write(result: &LoadResult, out: &mut String) -> std::fmt::Result {
         writeln!(out, "threshold  {}: {verdict} ({measured})", judged.condition)?;
     }
     Ok(())
+}
+
+/// What a search found, without a full stop.
+pub(super) fn capacity_sentence(capacity: &Capacity) -> String {
+    let Capacity { rate_per_s, confirmed, generator_limited, .. } = *capacity;
+    match (rate_per_s > 0.0, generator_limited) {
+        (false, true) => "unknown: the load tester was the limit at every rate".to_owned(),
+        (false, false) => "none: no rate stayed within the limits".to_owned(),
+        (true, limited) => {
+            let at_least = if limited { "at least " } else { "" };
+            let confirmed = if confirmed { "confirmed" } else { "not confirmed" };
+            let blame = if limited { "; above it the load tester was the limit, not the server" } else { "" };
+            format!("{at_least}{rate_per_s:.0} packets/s, {confirmed}{blame}")
+        }
+    }
 }
 
 fn write_count(direction: &str, count: &Count, out: &mut String) -> std::fmt::Result {

@@ -92,7 +92,9 @@ fn a_search_ends_with_a_rate() {
     let result =
         rig.load(&format!("--find-capacity --duration 100ms --warmup 0s --allocations 10 --rate 500 {limits}"));
     let capacity = result.capacity.expect("a search has an outcome");
-    assert!(!result.steps.is_empty() && result.steps.iter().all(|step| step.passed.is_some()));
+    assert!(
+        !result.steps.is_empty() && result.steps.iter().all(|step| step.passed.is_some() != step.generator_limited)
+    );
     // A machine that is busy with other things may not even pass the first rate.
     assert!(capacity.rate_per_s > 0.0 || capacity.generator_limited, "{capacity:?}");
 }
