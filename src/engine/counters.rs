@@ -21,6 +21,8 @@ pub struct EngineCounters {
     pub to_clients: SendCounters,
     /// Datagrams sent to peers.
     pub to_peers: SendCounters,
+    /// Datagrams from one allocation of the worker to another: they met no socket in between.
+    pub switched: u64,
     /// Relay sockets that were opened.
     pub relays_opened: u64,
     /// Relay sockets that could not be opened, whatever the reason.
@@ -60,6 +62,11 @@ pub struct SendCounters {
 }
 
 impl EngineCounters {
+    /// Datagrams received.
+    pub fn heard(&self) -> u64 {
+        self.from_clients.received.saturating_add(self.from_peers.received)
+    }
+
     /// Datagrams that the kernel had no room to receive.
     pub fn receive_buffer_full(&self) -> u64 {
         self.from_clients.buffer_full.saturating_add(self.from_peers.buffer_full)

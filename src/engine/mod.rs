@@ -18,6 +18,7 @@ mod error;
 mod intake;
 mod listener;
 mod outbox;
+mod pace;
 mod packet;
 mod port_pool;
 mod relay_range;

@@ -90,6 +90,11 @@ impl Span {
         Self { start: fits(start), len: fits(len) }
     }
 
+    /// Bytes.
+    pub(super) fn len(self) -> usize {
+        self.len as usize
+    }
+
     /// The part of it that `range` says, cut at its end.
     pub(super) fn part(self, range: Range<usize>) -> Self {
         let Range { start, end } = self.range();

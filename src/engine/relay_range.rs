@@ -101,10 +101,15 @@ impl RelayRange {
         Ok(socket)
     }
 
+    /// Whether `peer` is one of them, by what is advertised.
+    pub(super) fn has(&self, peer: PeerAddr) -> bool {
+        peer.ip() == self.advertise && self.ports.contains(&peer.port())
+    }
+
     /// Where a datagram for `peer` must be sent: our own relayed addresses are reached without a detour through the
     /// NAT, which may not let us out and in again.
     pub(super) fn outward(&self, peer: PeerAddr) -> SocketAddr {
-        match peer.ip() == self.advertise && self.ports.contains(&peer.port()) {
+        match self.has(peer) {
             true => SocketAddr::new(self.bind, peer.port()),
             false => peer.0,
         }

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use socket2::Socket;
 
 use super::intake::Intake;
@@ -18,7 +20,8 @@ use crate::relay::{Family, PeerAddr, PortParity, RelayId, RelayedAddr};
 pub(super) struct RelaySockets {
     ranges: Ranges,
     slots: Vec<Option<RelaySocket>>,
-    open: usize,
+    /// The slots of the open ones, by what tells their addresses apart.
+    by_port: HashMap<(Family, u16), u32, FixedState>,
 }
 
 /// Where relay sockets can be opened.
@@ -57,7 +60,7 @@ impl Ranges {
 impl RelaySockets {
     /// None yet.
     pub(super) fn new(ranges: Ranges) -> Self {
-        Self { ranges, slots: Vec::new(), open: 0 }
+        Self { ranges, slots: Vec::new(), by_port: HashMap::with_hasher(FixedState::default()) }
     }
 
     /// Opens a socket for `relay`, and has `epoll` tell of it by `token`.
@@ -76,6 +79,7 @@ impl RelaySockets {
         let advertised = lease.advertised();
         let generation = relay.generation;
         let socket = RelaySocket { socket, lease, generation, intake: Intake::default(), queue: Queue::default() };
+        self.by_port.insert((family, advertised.0.port()), relay.slot);
         self.insert(relay.slot, socket);
         Ok(advertised)
     }
@@ -87,7 +91,6 @@ impl RelaySockets {
             self.slots.resize_with(slot + 1, || None);
         }
         if let Some(place) = self.slots.get_mut(slot) {
-            self.open += usize::from(place.is_none());
             *place = Some(socket);
         }
     }
@@ -95,17 +98,16 @@ impl RelaySockets {
     /// Closes the socket of `relay`; its port rests.
     pub(super) fn close(&mut self, relay: RelayId) {
         if let Some(place) = self.slots.get_mut(relay.slot as usize)
-            && place.as_ref().is_some_and(|socket| socket.generation == relay.generation)
+            && let Some(socket) = place.take_if(|socket| socket.generation == relay.generation)
         {
-            *place = None;
-            self.open -= 1;
+            self.by_port.remove(&(socket.lease.range().family(), socket.lease.advertised().0.port()));
         }
     }
 
     /// Closes all.
     pub(super) fn close_all(&mut self) {
         self.slots.clear();
-        self.open = 0;
+        self.by_port.clear();
     }
 
     /// Forgets what was to be sent.
@@ -115,7 +117,18 @@ impl RelaySockets {
 
     /// How many are open.
     pub(super) fn open_count(&self) -> usize {
-        self.open
+        self.by_port.len()
+    }
+
+    /// If `peer` is a relayed address of this worker, whose it is, and what its client knows `relay` by.
+    pub(super) fn switch(&mut self, relay: RelayId, peer: PeerAddr) -> Option<(RelayId, PeerAddr)> {
+        let from = self.get(relay)?;
+        if !from.lease.range().has(peer) {
+            return None;
+        }
+        let from = PeerAddr(from.lease.advertised().0);
+        let slot = *self.by_port.get(&(peer.family(), peer.port()))?;
+        Some((self.in_slot(slot)?.id(slot), from))
     }
 
     /// The socket of `relay`, if it is still open.

@@ -22,16 +22,18 @@ use super::counters::{EngineCounters, Published, Publishing, ReceiveCounters, Wo
 use super::entropy::SystemEntropy;
 use super::listener::Listener;
 use super::outbox::{Body, Exit, Manner, Outbox, Queue};
-use super::packet::{Arena, SLOTS};
+use super::pace::Pace;
+use super::packet::{Arena, SLOTS, Span};
 use super::relay_socket::{Ranges, RelaySockets};
 use super::sys::epoll::{Epoll, Ready};
 use super::sys::eventfd::Waker;
 use super::sys::mmsg::{Received, Receiver};
+use super::sys::timer_slack::sleep_exactly;
 use crate::relay::seam::{Entropy, EventSink, Policy};
 use crate::relay::server::Server;
 use crate::relay::{
-    ClientAddr, Command, Counters, Family, Instant, ListenerId, Now, Path, PeerVerdict, PortParity, RelayId, Transport,
-    Verdict,
+    ClientAddr, Command, Counters, Family, Instant, ListenerId, Now, Path, PeerAddr, PeerVerdict, PortParity, RelayId,
+    Transport, Verdict,
 };
 
 /// Datagrams read from a listener at a time.
@@ -92,6 +94,9 @@ where
     S: EventSink,
 {
     let index = parts.index;
+    if let Err(error) = sleep_exactly() {
+        warn!(worker = index, "naps cannot be timed exactly ({error}): under load packets are held up longer");
+    }
     let mut worker = Worker::new(parts, server(index), sink(index));
     let mut last_panic: Option<Instant> = None;
     // Unwind safety: `start_over` replaces or clears everything that a panic may have left half-done.
@@ -117,6 +122,7 @@ struct Worker<P: Policy, E: Entropy, S> {
     /// Buffers of the arena that this batch has filled.
     used: usize,
     counters: EngineCounters,
+    pace: Pace,
     /// What servers before the present one counted.
     past: Counters,
     publishing: Publishing,
@@ -135,6 +141,7 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
             now: parts.clock.now(),
             used: 0,
             counters: EngineCounters::default(),
+            pace: Pace::default(),
             past: Counters::default(),
             publishing: Publishing::default(),
             warned: None,
@@ -151,9 +158,13 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
 
     /// Waits, and serves what is ready.
     fn turn(&mut self) {
+        if !self.pace.nap().is_zero() {
+            std::thread::sleep(self.pace.nap());
+        }
         let patience = self.patience();
         self.parts.epoll.wait(&mut self.ready, patience);
         self.now = self.parts.clock.now();
+        let (woken, heard) = (self.now.instant, self.counters.heard());
         self.counters.turns += 1;
         for index in 0..self.ready.count() {
             match self.ready.token(index).map(Token::from) {
@@ -167,6 +178,7 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
             (0..self.parts.listeners.len()).for_each(|listener| self.hear_clients(listener));
         }
         self.finish_batch();
+        self.pace.learn(woken, self.now.instant, self.counters.heard() - heard);
         self.keep_time();
     }
 
@@ -215,6 +227,10 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
         let bytes = self.parts.arena.bytes(datagram);
         match self.server.on_client_datagram(self.now, path, bytes, self.outbox.reply_buffer()) {
             Verdict::Forward { relay, peer, payload, dont_fragment } => {
+                if let Some((own, from)) = self.relays.switch(relay, peer) {
+                    self.counters.switched += 1;
+                    return self.on_payload(own, from, datagram.part(payload), message.beside.tos);
+                }
                 let Some(socket) = self.relays.get(relay) else {
                     self.counters.to_peers.failed += 1;
                     return;
@@ -267,11 +283,16 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
             return;
         }
         let (relay, peer) = (socket.id(slot), socket.inward(source));
-        match self.server.on_peer_datagram(self.now.instant, relay, peer, message.len) {
+        let payload = self.parts.arena.received(buffer, message.len);
+        self.on_payload(relay, peer, payload, message.beside.tos);
+    }
+
+    /// What `peer` sent to the relayed address of `relay`, by the network or within this worker.
+    fn on_payload(&mut self, relay: RelayId, peer: PeerAddr, payload: Span, tos: u8) {
+        match self.server.on_peer_datagram(self.now.instant, relay, peer, payload.len()) {
             PeerVerdict::ToClient { path, front, padding } => {
-                let datagram = self.parts.arena.received(buffer, message.len);
-                let whole = self.parts.arena.wrap(datagram, front.as_bytes(), padding);
-                self.queue_to_client(path, Body::Packet(whole), self.parts.dscp.across(message.beside.tos));
+                let whole = self.parts.arena.wrap(payload, front.as_bytes(), padding);
+                self.queue_to_client(path, Body::Packet(whole), self.parts.dscp.across(tos));
             }
             PeerVerdict::Drop(_) => {}
         }
