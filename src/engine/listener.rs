@@ -14,6 +14,7 @@ use super::error::EngineError;
 use super::intake::Intake;
 use super::outbox::Queue;
 use super::sys::option::{self, Fragmenting};
+use super::sys::segment;
 use crate::relay::ServerAddr;
 
 /// One worker's socket for one listening address.
@@ -87,6 +88,8 @@ impl Listener {
         }
         option::report_tos(socket.as_fd(), is_v4)?;
         option::report_losses(socket.as_fd())?;
+        // A kernel that merges no runs delivers them one by one.
+        let _ = segment::receive_runs(socket.as_fd());
         // Asking for too much is no error: the kernel gives what it may.
         socket.set_recv_buffer_size(buffer)?;
         socket.set_send_buffer_size(buffer)?;

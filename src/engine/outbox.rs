@@ -12,12 +12,14 @@ use super::relay_socket::RelaySockets;
 use super::sys::mmsg::{Outgoing, Sender, Sent};
 use super::sys::option::{Fragmenting, set_fragmenting_v4};
 use crate::relay::limits::MAX_REPLY;
+use crate::relay::verdict::Front;
 
 /// Datagrams that wait for the end of the batch.
 pub(super) struct Outbox {
     entries: Vec<Entry>,
     /// The sockets that have something to send, in the order of their first datagram.
     exits: Vec<Exit>,
+    fronts: Vec<Front>,
     replies: Box<[[u8; MAX_REPLY]]>,
     replies_used: usize,
     messages: Vec<Box<[u8]>>,
@@ -45,6 +47,15 @@ pub(super) struct Queue {
 pub(super) enum Body {
     /// A received datagram, or a part of it, in the arena.
     Packet(Span),
+    /// The same behind a header.
+    Fronted {
+        /// Which.
+        front: u16,
+        /// What follows it.
+        payload: Span,
+        /// Zeros at the end.
+        padding: u8,
+    },
     /// The `len` first bytes of a reply buffer.
     Reply {
         /// Which.
@@ -92,6 +103,7 @@ impl Outbox {
         Self {
             entries: Vec::with_capacity(CAPACITY),
             exits: Vec::with_capacity(CAPACITY),
+            fronts: Vec::with_capacity(CAPACITY),
             replies: vec![[0; MAX_REPLY]; CAPACITY].into(),
             replies_used: 0,
             messages: Vec::with_capacity(CAPACITY),
@@ -107,6 +119,14 @@ impl Outbox {
     /// There is nothing to send.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// `payload` is to be sent behind `front`, with `padding` zeros at the end.
+    pub(super) fn fronted(&mut self, front: Front, payload: Span, padding: usize) -> Body {
+        self.fronts.push(front);
+        // RFC 8656 §12.5: padding to a multiple of four.
+        let padding = u8::try_from(padding).unwrap_or(u8::MAX);
+        Body::Fronted { front: index16(self.fronts.len() - 1), payload, padding }
     }
 
     /// The buffer for the next reply; [`Outbox::reply`] keeps what was written.
@@ -152,9 +172,11 @@ impl Outbox {
         relays: &mut RelaySockets,
         counters: &mut EngineCounters,
     ) {
-        let Self { entries, exits, replies, messages, sender, .. } = self;
-        let waiting =
-            |queue: &mut Queue| Waiting { entries, replies, messages, arena, next: std::mem::take(queue).first };
+        let Self { entries, exits, fronts, replies, messages, sender, .. } = self;
+        let waiting = |queue: &mut Queue| {
+            let next = std::mem::take(queue).first;
+            Waiting { entries, fronts, replies, messages, arena, next }
+        };
         for exit in exits.drain(..) {
             match exit {
                 Exit::Listener(index) => {
@@ -176,6 +198,7 @@ impl Outbox {
     pub(super) fn clear(&mut self) {
         self.entries.clear();
         self.exits.clear();
+        self.fronts.clear();
         self.messages.clear();
         self.replies_used = 0;
     }
@@ -204,6 +227,7 @@ fn send_to_peers(sender: &mut Sender, socket: BorrowedFd<'_>, mut waiting: Waiti
 /// What waits for one socket, in order.
 struct Waiting<'o> {
     entries: &'o [Entry],
+    fronts: &'o [Front],
     replies: &'o [[u8; MAX_REPLY]],
     messages: &'o [Box<[u8]>],
     arena: &'o Arena,
@@ -216,11 +240,15 @@ impl<'o> Waiting<'o> {
         self.entries.get(usize::from(self.next))
     }
 
-    fn bytes(&self, body: Body) -> &'o [u8] {
+    /// Front, bytes and padding.
+    fn parts(&self, body: Body) -> (&'o [u8], &'o [u8], usize) {
         match body {
-            Body::Packet(span) => self.arena.bytes(span),
-            Body::Reply { index, len } => &self.replies[usize::from(index)][..usize::from(len)],
-            Body::Message(index) => &self.messages[usize::from(index)],
+            Body::Packet(span) => (&[], self.arena.bytes(span), 0),
+            Body::Fronted { front, payload, padding } => {
+                (self.fronts[usize::from(front)].as_bytes(), self.arena.bytes(payload), usize::from(padding))
+            }
+            Body::Reply { index, len } => (&[], &self.replies[usize::from(index)][..usize::from(len)], 0),
+            Body::Message(index) => (&[], &self.messages[usize::from(index)], 0),
         }
     }
 }
@@ -232,7 +260,8 @@ impl<'o> Iterator for Waiting<'o> {
         let entry = self.peek()?;
         self.next = entry.next;
         let Manner { to, from, tos, .. } = entry.manner;
-        Some(Outgoing { bytes: self.bytes(entry.body), to, from, tos })
+        let (front, bytes, padding) = self.parts(entry.body);
+        Some(Outgoing { front, bytes, padding, to, from, tos })
     }
 }
 

@@ -1,5 +1,5 @@
-//! Where packets lie: an arena of receive buffers with room around each, so that a header is put in front, or stripped,
-//! without moving the payload.
+//! Where packets lie: an arena of receive buffers. A header is stripped by arithmetic, and put in front by gathering:
+//! the payload stays where the kernel has put it.
 //!
 //! The memory is left out of core dumps. Nothing here formats bytes: a [`Span`] says where a packet lies, not what it
 //! says.
@@ -9,7 +9,6 @@ use std::io;
 use std::ops::Range;
 
 use super::sys::memory::PacketMemory;
-use crate::relay::verdict::FRONT_MAX;
 
 /// The receive buffers of one worker.
 pub(super) struct Arena {
@@ -25,24 +24,17 @@ pub(super) struct Span {
 
 /// Buffers of an arena.
 pub(super) const SLOTS: usize = 128;
-/// Bytes in front of every datagram: room for any header, and a whole cache line so that the datagram starts one.
-const HEADROOM: usize = 64;
 /// No datagram is longer (RFC 768: the length field has 16 bits).
 const CAPACITY: usize = 65_535;
-/// ChannelData is padded to a multiple of 4 where it is padded at all (RFC 8656 §12.5).
-const TAILROOM: usize = 3;
 const CACHE_LINE: usize = 64;
 /// From one buffer to the next: an odd number of cache lines, so that the beginnings of the buffers, all that short
 /// packets ever touch, spread over all sets of a cache instead of falling into the same few.
 const STRIDE: usize = {
-    let lines = (HEADROOM + CAPACITY + TAILROOM).div_ceil(CACHE_LINE);
+    let lines = CAPACITY.div_ceil(CACHE_LINE);
     (lines | 1) * CACHE_LINE
 };
 
-const _: () = {
-    assert!(HEADROOM >= FRONT_MAX && HEADROOM.is_multiple_of(CACHE_LINE));
-    assert!(STRIDE / CACHE_LINE % 2 == 1 && SLOTS * STRIDE < u32::MAX as usize);
-};
+const _: () = assert!(STRIDE / CACHE_LINE % 2 == 1 && SLOTS * STRIDE < u32::MAX as usize);
 
 impl Arena {
     /// One with [`SLOTS`] buffers: 8 MiB of address space, of which only touched pages cost memory.
@@ -56,31 +48,18 @@ impl Arena {
     /// The buffers from the `first`th on, to receive into: each takes the longest datagram there is.
     pub(super) fn buffers(&mut self, first: usize) -> impl Iterator<Item = &mut [u8]> {
         let slots = self.memory.bytes_mut().chunks_exact_mut(STRIDE).skip(first);
-        slots.map(|slot| &mut slot[HEADROOM..HEADROOM + CAPACITY])
+        slots.map(|slot| &mut slot[..CAPACITY])
     }
 
     /// The datagram of `len` bytes that was received into buffer `slot`.
     pub(super) fn received(&self, slot: usize, len: usize) -> Span {
         debug_assert!(slot < SLOTS && len <= CAPACITY);
-        Span::new(slot * STRIDE + HEADROOM, len)
+        Span::new(slot * STRIDE, len)
     }
 
     /// What lies at `span`.
     pub(super) fn bytes(&self, span: Span) -> &[u8] {
         &self.memory.bytes()[span.range()]
-    }
-
-    /// Writes `front` before the datagram and `padding` zeros behind it, and returns where the whole lies now.
-    ///
-    /// # Panics
-    /// If they don't fit into the room around the datagram, which [`FRONT_MAX`] and RFC 8656 §12.5 rule out.
-    pub(super) fn wrap(&mut self, datagram: Span, front: &[u8], padding: usize) -> Span {
-        assert!(front.len() <= HEADROOM && padding <= TAILROOM);
-        let Range { start, end } = datagram.range();
-        let bytes = self.memory.bytes_mut();
-        bytes[start - front.len()..start].copy_from_slice(front);
-        bytes[end..end + padding].fill(0);
-        Span::new(start - front.len(), front.len() + (end - start) + padding)
     }
 }
 
@@ -102,6 +81,12 @@ impl Span {
         Self::new(from, (start + range.end).clamp(from, end) - from)
     }
 
+    /// The datagrams that it is a run of: of `segment` bytes each, the last one maybe shorter; or itself.
+    pub(super) fn segments(self, segment: Option<u16>) -> impl Iterator<Item = Self> {
+        let each = segment.map(usize::from).filter(|each| (1..self.len()).contains(each)).unwrap_or(self.len().max(1));
+        (0..self.len().max(1)).step_by(each).map(move |start| self.part(start..start + each))
+    }
+
     fn range(self) -> Range<usize> {
         let start = self.start as usize;
         start..start + self.len as usize
@@ -118,18 +103,6 @@ mod tests {
     }
 
     #[test]
-    fn a_header_goes_in_front_and_padding_behind_without_moving_the_payload() {
-        let mut arena = Arena::new().unwrap();
-        for slot in [0, SLOTS - 1] {
-            let span = received(&mut arena, slot, b"media");
-            let payload = arena.bytes(span).as_ptr();
-            let whole = arena.wrap(span, &[0x40, 0, 0, 5], 3);
-            assert_eq!(arena.bytes(whole), b"\x40\0\0\x05media\0\0\0");
-            assert_eq!(arena.bytes(whole)[4..].as_ptr(), payload);
-        }
-    }
-
-    #[test]
     fn stripping_is_arithmetic() {
         let mut arena = Arena::new().unwrap();
         let span = received(&mut arena, 3, b"\x40\0\0\x05media\0\0\0");
@@ -140,15 +113,25 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_datagram_with_the_longest_front_touches_no_neighbour() {
+    fn the_longest_datagram_touches_no_neighbour() {
         let mut arena = Arena::new().unwrap();
-        arena.memory.bytes_mut().fill(0xAA);
-        let span = arena.received(1, CAPACITY);
-        let whole = arena.wrap(span, &[0; FRONT_MAX], TAILROOM);
-        assert_eq!(arena.bytes(whole).len(), FRONT_MAX + CAPACITY + TAILROOM);
-        let before = arena.received(0, CAPACITY);
-        let after = arena.received(2, CAPACITY);
-        assert!(arena.bytes(before).iter().chain(arena.bytes(after)).all(|&byte| byte == 0xAA));
+        arena.buffers(1).next().unwrap().fill(0xAA);
+        assert_eq!(arena.bytes(arena.received(1, CAPACITY)), [0xAA; CAPACITY]);
+        let [before, after] = [0, 2].map(|slot| arena.bytes(arena.received(slot, CAPACITY)));
+        assert!(before.iter().chain(after).all(|&byte| byte == 0));
+    }
+
+    #[test]
+    fn a_run_is_cut_into_its_datagrams() {
+        let mut arena = Arena::new().unwrap();
+        let span = received(&mut arena, 5, b"onetwosix7");
+        let cut = |segment| span.segments(segment).map(|span| arena.bytes(span)).collect::<Vec<_>>();
+        assert_eq!(cut(Some(3)), [&b"one"[..], b"two", b"six", b"7"]);
+        assert_eq!(cut(Some(5)), [b"onetw", b"osix7"]);
+        for whole in [None, Some(0), Some(10), Some(11), Some(u16::MAX)] {
+            assert_eq!(cut(whole), [b"onetwosix7"]);
+        }
+        assert_eq!(span.part(0..0).segments(Some(3)).count(), 1, "an empty datagram is one");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::error::EngineError;
 use super::port_pool::{LeasedPort, PortPool, PortUsage};
 use super::sys::is_out_of_descriptors;
 use super::sys::option::{self, Fragmenting};
+use super::sys::segment;
 use crate::relay::seam::Entropy;
 use crate::relay::{Family, PeerAddr, PortParity, RelayFailure, RelayedAddr};
 
@@ -96,6 +97,8 @@ impl RelayRange {
         }
         option::report_tos(socket.as_fd(), is_v4)?;
         option::report_losses(socket.as_fd())?;
+        // A kernel that merges no runs delivers them one by one.
+        let _ = segment::receive_runs(socket.as_fd());
         socket.set_recv_buffer_size(self.buffer)?;
         socket.set_send_buffer_size(self.buffer)?;
         Ok(socket)

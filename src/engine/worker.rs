@@ -223,26 +223,26 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
             return;
         }
         let path = Path { client: ClientAddr(source), server, transport: Transport::Udp, listener: listener_id(index) };
-        let datagram = self.parts.arena.received(slot, message.len);
+        let run = self.parts.arena.received(slot, message.len).segments(message.beside.segment);
+        for (number, datagram) in run.enumerate() {
+            self.counters.from_clients.received += u64::from(number > 0);
+            self.on_client_datagram(path, datagram, message.beside.tos);
+        }
+    }
+
+    fn on_client_datagram(&mut self, path: Path, datagram: Span, tos: u8) {
+        self.make_place();
         let bytes = self.parts.arena.bytes(datagram);
         match self.server.on_client_datagram(self.now, path, bytes, self.outbox.reply_buffer()) {
             Verdict::Forward { relay, peer, payload, dont_fragment } => {
-                if let Some((own, from)) = self.relays.switch(relay, peer) {
-                    self.counters.switched += 1;
-                    return self.on_payload(own, from, datagram.part(payload), message.beside.tos);
+                let payload = datagram.part(payload);
+                match self.relays.switch(relay, peer) {
+                    Some((own, from)) => {
+                        self.counters.switched += 1;
+                        self.on_payload(own, from, payload, tos);
+                    }
+                    None => self.queue_to_peer((relay, peer), payload, tos, dont_fragment),
                 }
-                let Some(socket) = self.relays.get(relay) else {
-                    self.counters.to_peers.failed += 1;
-                    return;
-                };
-                let manner = Manner {
-                    to: socket.outward(peer),
-                    from: None,
-                    tos: self.parts.dscp.across(message.beside.tos),
-                    dont_fragment: dont_fragment && socket.knows_dont_fragment(),
-                };
-                let body = Body::Packet(datagram.part(payload));
-                self.outbox.push(&mut socket.queue, Exit::Relay(relay.slot), body, manner);
             }
             Verdict::Reply { len } => {
                 let body = self.outbox.reply(len);
@@ -250,6 +250,22 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
             }
             Verdict::Pending | Verdict::Drop(_) => {}
         }
+    }
+
+    /// Puts a datagram for a peer into the outbox.
+    fn queue_to_peer(&mut self, way: (RelayId, PeerAddr), payload: Span, tos: u8, dont_fragment: bool) {
+        let (relay, peer) = way;
+        let Some(socket) = self.relays.get(relay) else {
+            self.counters.to_peers.failed += 1;
+            return;
+        };
+        let manner = Manner {
+            to: socket.outward(peer),
+            from: None,
+            tos: self.parts.dscp.across(tos),
+            dont_fragment: dont_fragment && socket.knows_dont_fragment(),
+        };
+        self.outbox.push(&mut socket.queue, Exit::Relay(relay.slot), Body::Packet(payload), manner);
     }
 
     /// Reads one relay socket, within its budget.
@@ -283,16 +299,20 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
             return;
         }
         let (relay, peer) = (socket.id(slot), socket.inward(source));
-        let payload = self.parts.arena.received(buffer, message.len);
-        self.on_payload(relay, peer, payload, message.beside.tos);
+        let run = self.parts.arena.received(buffer, message.len).segments(message.beside.segment);
+        for (number, payload) in run.enumerate() {
+            self.counters.from_peers.received += u64::from(number > 0);
+            self.make_place();
+            self.on_payload(relay, peer, payload, message.beside.tos);
+        }
     }
 
     /// What `peer` sent to the relayed address of `relay`, by the network or within this worker.
     fn on_payload(&mut self, relay: RelayId, peer: PeerAddr, payload: Span, tos: u8) {
         match self.server.on_peer_datagram(self.now.instant, relay, peer, payload.len()) {
             PeerVerdict::ToClient { path, front, padding } => {
-                let whole = self.parts.arena.wrap(payload, front.as_bytes(), padding);
-                self.queue_to_client(path, Body::Packet(whole), self.parts.dscp.across(tos));
+                let body = self.outbox.fronted(front, payload, padding);
+                self.queue_to_client(path, body, self.parts.dscp.across(tos));
             }
             PeerVerdict::Drop(_) => {}
         }
@@ -314,6 +334,13 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
     fn make_room(&mut self, slots: usize) {
         if SLOTS - self.used < slots {
             self.finish_batch();
+        }
+    }
+
+    /// Sends what waits if there is no place for another datagram.
+    fn make_place(&mut self) {
+        if self.outbox.is_full() {
+            self.flush();
         }
     }
 
@@ -343,9 +370,7 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
                 Command::OpenRelay { relay, family, parity } => self.open_relay(relay, family, parity),
                 Command::CloseRelay { relay } => self.relays.close(relay),
                 Command::SendToClient { path, message } => {
-                    if self.outbox.is_full() {
-                        self.flush();
-                    }
+                    self.make_place();
                     let body = self.outbox.message(message);
                     self.queue_to_client(path, body, self.parts.dscp.own());
                 }

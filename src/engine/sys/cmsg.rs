@@ -76,6 +76,11 @@ impl Control {
         self.put_source(len, to, from)
     }
 
+    /// Appends to the first `len` bytes where a run is to be cut (UDP_SEGMENT), and returns the new length.
+    pub(crate) fn and_segment(&mut self, len: usize, segment: u16) -> usize {
+        self.put(len, libc::SOL_UDP, libc::UDP_SEGMENT, segment.to_ne_bytes())
+    }
+
     fn put_source(&mut self, len: usize, to: IpAddr, from: Option<IpAddr>) -> usize {
         match (to, from) {
             // struct in_pktinfo: interface 0 (the route decides), the source address, and a destination for receiving

@@ -17,7 +17,7 @@ pub(crate) mod process;
 pub(crate) mod receive_buffer;
 pub(crate) mod segment;
 pub(crate) mod sockaddr;
-pub(super) mod timer_slack;
+pub(crate) mod timer_slack;
 
 use std::io;
 

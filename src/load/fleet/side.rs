@@ -192,7 +192,14 @@ impl Side {
                 continue;
             }
             let datagrams =
-                chunk.iter().map(|queued| Outgoing { bytes: bytes(queued), to: queued.to, from: queued.from, tos: 0 });
+                chunk.iter().map(|queued| Outgoing {
+                front: &[],
+                bytes: bytes(queued),
+                padding: 0,
+                to: queued.to,
+                from: queued.from,
+                tos: 0,
+            });
             refused += chunk.len() as u64 - sender.send(socket, datagrams).sent;
         }
         self.queue.clear();
