@@ -94,7 +94,7 @@ impl Fleet {
             target: settings.target,
             clients,
             peers,
-            sender: Sender::new(SEND_BATCH),
+            sender: Sender::one_by_one(SEND_BATCH),
             receiver: Receiver::new(RECEIVE_BATCH),
             buffers: vec![0; slot * RECEIVE_BATCH].into(),
             slot,
