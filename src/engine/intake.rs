@@ -24,11 +24,10 @@ impl Intake {
     /// Learns from a read that asked for `asked` and got `got`.
     pub(super) fn learn(&mut self, asked: usize, got: usize) {
         const GROWTH: u8 = 8;
-        if got >= asked {
-            self.ask = self.ask.saturating_mul(GROWTH);
-        } else if got <= 1 {
-            self.ask = 1;
-        }
+        self.ask = match u8::try_from(got) {
+            Ok(got) if usize::from(got) < asked => got.saturating_mul(2).max(1),
+            _ => self.ask.saturating_mul(GROWTH),
+        };
     }
 
     /// How many more datagrams were lost, given the socket's running count.
@@ -50,9 +49,9 @@ mod tests {
             assert_eq!(intake.ask(64), expected);
             intake.learn(expected, expected);
         }
-        intake.learn(64, 30);
-        assert_eq!(intake.ask(64), 64, "still busy");
-        intake.learn(64, 1);
+        intake.learn(64, 10);
+        assert_eq!(intake.ask(64), 20, "still busy");
+        intake.learn(20, 0);
         assert_eq!(intake.ask(64), 1);
         intake.learn(1, 0);
         assert_eq!(intake.ask(64), 1);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::relay::Instant;
 
 /// How long packets gather: the most by which a packet is held up for the sake of others.
-pub(super) const WINDOW: Duration = Duration::from_micros(100);
+pub(super) const WINDOW: Duration = Duration::from_micros(150);
 /// A window must promise so many packets, or the nap costs more than the wake-ups that it saves.
 const WORTHWHILE: u64 = 2;
 
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_call_alone_is_never_held_up() {
-        for gap in [20_000, 1000, 200, 60] {
+        for gap in [20_000, 1000, 200, 80] {
             assert!((2..20).all(|turns| nap_after(turns, gap).is_zero()), "every {gap} µs");
         }
     }

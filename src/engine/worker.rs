@@ -202,7 +202,7 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
             for offset in 0..got {
                 self.on_client(index, offset, first + offset);
             }
-            if got < LISTENER_BATCH {
+            if got < ask {
                 return;
             }
         }

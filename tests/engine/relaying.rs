@@ -1,7 +1,10 @@
 //! What is relayed arrives whole, in order and from the right place.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::os::fd::AsRawFd;
 
+use turnkeep::engine::{EngineConfig, WorkerCounters};
 use turnkeep::relay::DropReason;
 use turnkeep::relay::limits::MAX_PAYLOAD;
 use turnkeep::wire::attribute::EvenPort;
@@ -76,6 +79,76 @@ fn bursts_keep_their_order_between_channels_indications_and_peers() {
     }
     for number in 0..150u16 {
         assert_eq!(client.hear_channel(), (0x4000, number.to_be_bytes().to_vec()));
+    }
+}
+
+/// What a network card, or a sender on this host, has merged (UDP_SEGMENT, UDP_GRO) is many datagrams, not one.
+#[test]
+fn merged_datagrams_are_relayed_one_by_one_and_in_order() {
+    let relay = start(&loopback());
+    for listener in LISTENERS {
+        let (mut client, peer) = pair(relay.address(listener));
+        let relayed = client.allocate();
+        client.bind(0x4001, peer.local_addr().unwrap());
+        let words = [b"first.", b"second", b"third.", b"fourth"];
+        let message = |word: &[u8]| [&[0x40, 0x01, 0, 6], word].concat();
+        send_merged(&client.socket, &words.map(|word| message(word)).concat(), 10, client.server);
+        for word in words {
+            assert_eq!(next(&peer), (word.to_vec(), relayed));
+        }
+        send_merged(&peer, &[words.map(|word| &word[..]).concat().as_slice(), b"end"].concat(), 6, relayed);
+        for word in words.iter().map(|word| &word[..]).chain([&b"end"[..]]) {
+            assert_eq!(client.hear_channel(), (0x4001, word.to_vec()));
+        }
+        // More than the outbox has room for, in both directions and forms.
+        client.permit(peer.local_addr().unwrap());
+        for _ in 0..3 {
+            send_merged(&client.socket, &message(b"again!").repeat(64), 10, client.server);
+            send_merged(&peer, &b"answer".repeat(64), 6, relayed);
+        }
+        for _ in 0..3 * 64 {
+            assert_eq!(next(&peer), (b"again!".to_vec(), relayed));
+            assert_eq!(client.hear_channel(), (0x4001, b"answer".to_vec()));
+        }
+    }
+}
+
+/// Sends `bytes` as datagrams of `segment` bytes each, in one piece.
+fn send_merged(socket: &std::net::UdpSocket, bytes: &[u8], segment: i32, to: SocketAddr) {
+    let cut = |segment: i32| {
+        // SAFETY: the option's value is an int that outlives the call.
+        let done = unsafe {
+            let (fd, value) = (socket.as_raw_fd(), (&raw const segment).cast());
+            libc::setsockopt(fd, libc::SOL_UDP, libc::UDP_SEGMENT, value, 4)
+        };
+        assert_eq!(done, 0);
+    };
+    cut(segment);
+    socket.send_to(bytes, to).unwrap();
+    cut(0);
+}
+
+/// Two allocations of one worker meet without a socket in between; those of two workers over the network.
+#[test]
+fn relayed_addresses_of_the_relay_meet_within_it() {
+    for workers in [1, 2] {
+        let relay = start(&EngineConfig { workers: NonZeroUsize::new(workers), ..loopback() });
+        for listener in LISTENERS {
+            let mut clients: Vec<_> = (0..8).map(|_| Client::of(relay.address(listener))).collect();
+            let relayed: Vec<_> = clients.iter_mut().map(Client::allocate).collect();
+            for (index, client) in clients.iter_mut().enumerate() {
+                client.bind(0x4001, relayed[index ^ 1]);
+            }
+            for (index, client) in clients.iter().enumerate() {
+                for payload in [&b"within"[..], b"", &payload(1200)] {
+                    client.send_channel(0x4001, payload);
+                    assert_eq!(clients[index ^ 1].hear_channel(), (0x4001, payload.to_vec()));
+                }
+            }
+        }
+        let switched = |workers: &[WorkerCounters]| workers.iter().map(|worker| worker.engine.switched).sum::<u64>();
+        let most = 2 * 8 * 3;
+        relay.until(|all| if workers == 1 { switched(all) == most } else { switched(all) <= most });
     }
 }
 

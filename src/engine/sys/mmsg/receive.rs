@@ -64,6 +64,15 @@ impl Receiver {
             header.msg_controllen = Control::SIZE as _;
             asked += 1;
         }
+        if asked == 1
+            && let Some(only) = self.headers.first_mut()
+        {
+            // SAFETY: the header was just pointed at one vector, source and control, which live in `self` and whose
+            // sizes are as stated, and the vector at a buffer that `'b` keeps exclusively borrowed over the call.
+            let received = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut only.msg_hdr, libc::MSG_DONTWAIT) };
+            only.msg_len = u32::try_from(received).map_err(|_| io::Error::last_os_error())?;
+            return Ok(1);
+        }
         // SAFETY: the first `asked` headers were just pointed at one vector, source and control each, which live in
         // `self` and whose sizes are as stated, and each vector at a buffer that `'b` keeps exclusively borrowed over
         // the call.
