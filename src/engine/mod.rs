@@ -276,6 +276,12 @@ pub fn forbid_dumps() -> io::Result<()> {
     sys::process::forbid_dumps()
 }
 
+/// Gives memory that was freed back to the system. It takes some milliseconds, in which other threads may have to wait
+/// for memory: requests may, relayed packets need none.
+pub fn give_back_memory() {
+    sys::memory::trim();
+}
+
 /// The user id that this process acts as.
 pub fn effective_user() -> u32 {
     sys::process::effective_user()

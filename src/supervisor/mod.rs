@@ -5,6 +5,7 @@
 mod failure;
 mod refusals;
 mod report;
+mod thrift;
 mod try_out;
 mod wall_clock;
 
@@ -31,6 +32,7 @@ use crate::relay::{Event, NonceKey, Now, Server};
 use crate::telemetry;
 use refusals::{RefusalHandle, RefusalLog};
 use report::{Minute, Traffic};
+use thrift::Thrift;
 use wall_clock::WallClock;
 
 /// What is to be run: a configuration without errors, and what it names.
@@ -166,7 +168,7 @@ impl Running {
         self.report();
         ready(Ready { listening: self.engine.listening(), authenticator: &self.policy.current().authenticator });
         let mut ticks = tokio::time::interval(WATCH_EVERY);
-        let mut minute = Minute::default();
+        let (mut minute, mut thrift) = (Minute::default(), Thrift::default());
         let mut wall_clock = WallClock::new(self.clock.now());
         loop {
             tokio::select! {
@@ -189,7 +191,11 @@ impl Running {
                     }
                     self.tick_audit(wall_clock.step(self.clock.now()));
                     self.follow_addresses();
-                    minute.tick(|| Traffic::of(&self.engine.counters()));
+                    let counters = self.engine.counters();
+                    if thrift.is_time(counters.iter().map(|worker| worker.relays_open).sum()) {
+                        engine::give_back_memory();
+                    }
+                    minute.tick(|| Traffic::of(&counters));
                     self.policy.current().allocation_rate.forget_rested(self.clock.now().instant);
                 }
             }

@@ -1,9 +1,18 @@
-//! Memory for packets: whole pages of its own, and left out of core dumps (madvise(2), MADV_DONTDUMP).
+//! Memory: pages for packets, left out of core dumps (madvise(2), MADV_DONTDUMP); and what was freed, given back.
 
 use std::io;
 use std::ptr::NonNull;
 
 use super::checked;
+
+/// Gives what the allocator keeps back to the system (malloc_trim(3)), where it is glibc's.
+pub(crate) fn trim() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes a number, and locks what it touches.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
 
 /// Zeroed pages, not yet backed by memory until they are touched.
 pub(crate) struct PacketMemory {

@@ -116,8 +116,11 @@ mod tests {
         assert_eq!(sent, Sent { sent: 2, too_long: 1, failed: 1, ..Sent::default() });
     }
 
+    /// Bytes that arrived, and the length of their segments.
+    type Arrived = (Vec<u8>, Option<u16>);
+
     /// What of `datagrams` arrives, and how it is cut: each message with the length of its segments.
-    fn travel(from: &UdpSocket, to: &UdpSocket, datagrams: &[Outgoing<'_>]) -> (Sent, Vec<(Vec<u8>, Option<u16>)>) {
+    fn travel(from: &UdpSocket, to: &UdpSocket, datagrams: &[Outgoing<'_>]) -> (Sent, Vec<Arrived>) {
         let sent = Sender::new(2).send(from.as_fd(), datagrams.iter().copied());
         let (mut receiver, mut buffers) = (Receiver::new(16), vec![[0; 2048]; 16]);
         let got = receiver.receive(to.as_fd(), buffers.iter_mut().map(|b| &mut b[..])).unwrap();

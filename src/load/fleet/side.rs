@@ -191,8 +191,7 @@ impl Side {
                 }
                 continue;
             }
-            let datagrams =
-                chunk.iter().map(|queued| Outgoing {
+            let datagrams = chunk.iter().map(|queued| Outgoing {
                 front: &[],
                 bytes: bytes(queued),
                 padding: 0,

@@ -178,7 +178,7 @@ impl Sender {
             let sent = match &only.msg_hdr {
                 // The kernel takes the plainest case a tenth of a microsecond faster without a header to copy.
                 plain if plain.msg_iovlen == 1 && plain.msg_controllen == 0 => {
-                    // SAFETY: the caller vouches for the header, and so for the bytes and the address that it points at.
+                    // SAFETY: the caller vouches for the header, so for the bytes and the address it points at.
                     unsafe {
                         let bytes = *plain.msg_iov;
                         let (to, len) = (plain.msg_name.cast_const().cast(), plain.msg_namelen);
