@@ -64,9 +64,9 @@ impl Server {
             ("turn-crate", ServerKind::TurnCrate),
             ("pion", ServerKind::Pion),
             ("turn-server", ServerKind::TurnServer),
-            ("forwarder", ServerKind::Forwarder(&["batched", "50"])),
-            ("forwarder-merged", ServerKind::Forwarder(&["merged", "50"])),
-            ("forwarder-switch", ServerKind::Forwarder(&["batched", "50", "switch"])),
+            ("forwarder", ServerKind::Forwarder(&["batched", "150"])),
+            ("forwarder-merged", ServerKind::Forwarder(&["merged", "150"])),
+            ("forwarder-switch", ServerKind::Forwarder(&["batched", "150", "switch"])),
         ]
         .map(|(name, kind)| Self { name: name.into(), kind })
         .into()
@@ -76,7 +76,7 @@ impl Server {
     pub(crate) fn reserves() -> Vec<Self> {
         [
             ("forwarder-single", &["single"] as &[_]),
-            ("forwarder-single-window", &["single", "50"]),
+            ("forwarder-single-window", &["single", "150"]),
             ("forwarder-batched", &["batched"]),
             ("forwarder-merged-no-window", &["merged"]),
         ]
@@ -115,7 +115,7 @@ impl Server {
                     Some(&"merged") => "the same with UDP_GRO and UDP_SEGMENT",
                     _ => "recvfrom and sendto",
                 };
-                let window = if arguments.contains(&"50") { ", gathering for 50 µs under load" } else { "" };
+                let window = if arguments.contains(&"150") { ", gathering for 150 µs under load" } else { "" };
                 let switch = if arguments.contains(&"switch") { ", its own clients switched inside" } else { "" };
                 format!("receives and sends, nothing else: {how}{window}{switch}")
             }
