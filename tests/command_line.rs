@@ -22,9 +22,18 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn help_is_as_it_was() {
-    for command in
-        ["", "check", "config", "credential", "credential mint", "credential explain", "load", "serve", "version"]
-    {
+    for command in [
+        "",
+        "check",
+        "config",
+        "credential",
+        "credential mint",
+        "credential explain",
+        "load",
+        "load report",
+        "serve",
+        "version",
+    ] {
         let words: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let output = turnkeep(&words);
         assert!(output.status.success(), "{command}");

@@ -1,5 +1,7 @@
 //! `turnkeep load`: measures a TURN server under load.
 
+mod report;
+
 use std::fs;
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -9,11 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::out;
 use crate::config::value::parse_period;
 use crate::load::credential::Credentials;
+use crate::load::report::html;
 use crate::load::result::{Ended, LoadResult};
 use crate::load::settings::{self, Framing, Limits, Profile, Settings};
 use crate::load::summary::summary;
@@ -27,11 +30,15 @@ use crate::load::threshold::Threshold;
 /// intended time on. Unless asked for more it takes 30 seconds, 10,000 packets/s in all and 100 allocations, and it
 /// loads this host and private networks alone. Ctrl-C ends it with the result so far; allocations are given back.
 #[derive(Debug, Args)]
-#[command(after_help = LOAD_HELP)]
+#[command(after_help = LOAD_HELP, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(disable_help_subcommand = true)]
 pub(super) struct Load {
+    #[command(subcommand)]
+    command: Option<LoadCommand>,
+
     /// The server: an address or a name, with a port if it is not 3478
-    #[arg(value_name = "HOST[:PORT]")]
-    target: String,
+    #[arg(value_name = "HOST[:PORT]", required = true)]
+    target: Option<String>,
 
     /// Log in as this user
     #[arg(long, value_name = "NAME", requires = "user_password", help_heading = "Credentials")]
@@ -106,6 +113,9 @@ pub(super) struct Load {
     /// Write the result as JSON; - is standard output, without the summary then
     #[arg(long, value_name = "FILE", help_heading = "Result")]
     json: Option<PathBuf>,
+    /// Write a report with plots: one HTML file that needs nothing else
+    #[arg(long, value_name = "FILE.html", help_heading = "Result")]
+    report: Option<PathBuf>,
     /// Processes of the server on this host: CPU time per packet, memory per allocation, context switches
     #[arg(long, value_name = "PID,…", value_delimiter = ',', help_heading = "Result")]
     server_pid: Vec<u32>,
@@ -136,7 +146,7 @@ Examples:
   turnkeep load 127.0.0.1 --secret-file secret --profile audio
   turnkeep load 127.0.0.1 --secret-file secret --path up --allocations 1000 --rate 50k --server-pid 4711 --cpu 1
   turnkeep load 127.0.0.1 --secret-file secret --find-capacity --allocations 1000 --json capacity.json
-  turnkeep load 127.0.0.1 --secret-file secret --profile churn --duration 10s
+  turnkeep load 127.0.0.1 --secret-file secret --profile churn --duration 10s --report churn.html
 
 Conditions of --fail-if: loss, duplicates, reordered, cpu-share (in %); p50, p90, p99, p99.9, p99.99, max, setup, cpu,
 lateness (times: ns, us, ms, s); misdelivered, corrupted, setup-failed, errors, rate (numbers). One that was not
@@ -147,6 +157,12 @@ Exit codes:
   1  not done, or no allocation came into being; standard error says why
   2  the arguments were not understood
   3  a condition of --fail-if holds";
+
+/// What is done with results.
+#[derive(Debug, Subcommand)]
+enum LoadCommand {
+    Report(report::Report),
+}
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum ProfileName {
@@ -200,6 +216,13 @@ const PORT: u16 = 3478;
 
 impl Load {
     pub(super) fn run(self) -> ExitCode {
+        match &self.command {
+            None => self.measure(),
+            Some(LoadCommand::Report(report)) => report.run(),
+        }
+    }
+
+    fn measure(&self) -> ExitCode {
         let settings = match self.settings() {
             Ok(settings) => settings,
             Err(sentence) => return out::fail(sentence),
@@ -227,6 +250,11 @@ impl Load {
             },
             None => out::print(&summary(result)),
         };
+        if let Some(file) = &self.report
+            && let Err(error) = fs::write(file, html(result))
+        {
+            return out::fail(format_args!("cannot write {}: {error}", file.display()));
+        }
         if result.ended == Ended::SetupFailed {
             let errors: Vec<_> = result.errors.iter().map(|(what, count)| format!("{what} ({count} times)")).collect();
             return out::fail(format_args!("no allocation came into being: {}", errors.join(", ")));
@@ -238,7 +266,7 @@ impl Load {
     }
 
     fn settings(&self) -> Result<Settings, String> {
-        let target = resolve(&self.target)?;
+        let target = resolve(self.target.as_deref().unwrap_or_default())?;
         if !is_near(target) && !self.i_may_load_this_host {
             return Err(format!(
                 "{target} is neither this host nor in a private network; whoever may load it says \

@@ -23,6 +23,8 @@ mod ledger;
 mod mark;
 mod measure;
 mod phase;
+pub mod read;
+pub mod report;
 pub mod result;
 mod run;
 mod schedule;
@@ -32,6 +34,7 @@ pub mod settings;
 pub mod summary;
 pub mod target;
 pub mod threshold;
+mod units;
 
 pub use run::run;
 pub use session::Progress;

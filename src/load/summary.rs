@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::result::{Capacity, Count, Ended, Latency, LoadResult};
+use super::units::micros;
 
 /// A page of text.
 pub fn summary(result: &LoadResult) -> String {
@@ -114,12 +115,4 @@ fn times(latency: &Latency) -> String {
     let Latency { p50_us, p99_us, p99_9_us, p99_99_us, max_us, .. } = *latency;
     let [p50, p99, p999, p9999, max] = [p50_us, p99_us, p99_9_us, p99_99_us, max_us].map(micros);
     format!("p50 {p50}, p99 {p99}, p99.9 {p999}, p99.99 {p9999}, max {max}")
-}
-
-fn micros(micros: f64) -> String {
-    match micros {
-        ..1000.0 => format!("{micros:.0} µs"),
-        ..1e6 => format!("{:.2} ms", micros / 1e3),
-        _ => format!("{:.2} s", micros / 1e6),
-    }
 }

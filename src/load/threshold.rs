@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::result::{Judged, LoadResult};
+use super::units;
 
 /// A condition under which the test has failed.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,6 +96,17 @@ impl Threshold {
         let measured = self.metric.of(result);
         let failed = measured.is_none_or(|value| self.comparison.holds(value, self.limit));
         Judged { condition: self.text.clone(), measured, failed }
+    }
+}
+
+/// What was measured, with its unit.
+pub(super) fn measured_text(judged: &Judged) -> String {
+    let unit = judged.condition.parse::<Threshold>().map_or(Unit::Number, |threshold| threshold.metric.unit());
+    match (judged.measured, unit) {
+        (None, _) => "not measured".to_owned(),
+        (Some(value), Unit::Percent) => units::percent(value / 100.0),
+        (Some(value), Unit::Time) => units::micros(value),
+        (Some(value), Unit::Number) => units::number(value),
     }
 }
 

@@ -16,7 +16,7 @@ fn the_document_is_as_it_was() {
 }
 
 /// Every field filled in, every list with an entry.
-fn sample() -> LoadResult {
+pub(crate) fn sample() -> LoadResult {
     let count = Count {
         duration_s: 30.0,
         flows: 200,

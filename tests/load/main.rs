@@ -14,4 +14,5 @@ mod bad_network;
 mod command;
 mod document;
 mod profiles;
+mod report;
 mod rig;
