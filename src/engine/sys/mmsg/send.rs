@@ -118,21 +118,21 @@ impl Sender {
 
     /// Fills as many rows as there are runs, or room, and returns how many.
     fn fill<'b>(&mut self, datagrams: &mut Peekable<impl Iterator<Item = Outgoing<'b>>>) -> usize {
-        let (mut filled, mut used) = (0, 0);
+        let mut filled = 0;
+        // Handed out piece by piece: who borrowed the whole again would invalidate what headers point at already.
+        let mut free = &mut *self.vectors;
         for (header, row) in self.headers.iter_mut().zip(&mut self.rows) {
-            let vectors = self.vectors.get_mut(used..).unwrap_or_default();
-            let Some(first) = datagrams.next_if(|_| vectors.len() >= VECTORS) else { break };
-            let segment = row.begin(&first, vectors);
-            let room = vectors.len().min(self.longest_run * row.vectors);
+            let Some(first) = datagrams.next_if(|_| free.len() >= VECTORS) else { break };
+            let segment = row.begin(&first, free);
+            let room = free.len().min(self.longest_run * row.vectors);
             while let Some(next) = datagrams.next_if(|next| row.can_take(&first, segment, next, room)) {
-                row.take(&next, vectors);
+                row.take(&next, free);
                 if next.len() < segment {
                     break;
                 }
             }
-            let parts = row.count * row.vectors;
-            used += parts;
-            row.describe(&mut header.msg_hdr, vectors, parts, segment);
+            let vectors = free.split_off_mut(..row.count * row.vectors).unwrap_or_default();
+            row.describe(&mut header.msg_hdr, vectors, segment);
             filled += 1;
         }
         filled
@@ -256,10 +256,10 @@ impl Row {
         self.count += 1;
     }
 
-    /// Points `header` at it and at its `parts` vectors.
-    fn describe(&mut self, header: &mut libc::msghdr, vectors: &mut [libc::iovec], parts: usize, segment: usize) {
+    /// Points `header` at it and at its `vectors`.
+    fn describe(&mut self, header: &mut libc::msghdr, vectors: &mut [libc::iovec], segment: usize) {
         header.msg_iov = vectors.as_mut_ptr();
-        header.msg_iovlen = parts as _;
+        header.msg_iovlen = vectors.len() as _;
         header.msg_namelen = len32(self.target_len);
         header.msg_name = ptr::from_mut(&mut self.target).cast();
         header.msg_control = ptr::from_mut(&mut self.control).cast();
@@ -291,7 +291,7 @@ impl Sent {
     /// The count that a datagram refused with `error` belongs to.
     fn refused(&mut self, error: Option<i32>) -> &mut u64 {
         match error {
-            Some(libc::ENOBUFS) => &mut self.queue_full,
+            Some(libc::EAGAIN | libc::ENOBUFS) => &mut self.queue_full,
             Some(libc::EMSGSIZE) => &mut self.too_long,
             Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::ENETDOWN | libc::EPERM | libc::ECONNREFUSED) => {
                 &mut self.unreachable
