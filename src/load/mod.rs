@@ -1,6 +1,6 @@
 //! The load tester: puts a measured load on any TURN server and says what became of every packet.
 //!
-//! [`run()`] takes [`Settings`] and leaves a [`result::LoadResult`], with which everything else about load tests begins.
+//! [`run()`] takes [`Settings`] and leaves a [`result::LoadResult`], with which all else about load tests begins.
 //! One thread, no heap on the packet path: `schedule` says when each packet leaves, `phase` writes it and knows it
 //! again, `fleet` moves many at once, `ledger` and `measure` account for each, `cast` keeps the clients (each a state
 //! machine, `client`) alive, `session` is the loop around them, and `run` the order of a test.
