@@ -1,5 +1,6 @@
 //! `turnkeep load`: measures a TURN server under load.
 
+mod compare;
 mod report;
 
 use std::fs;
@@ -149,8 +150,8 @@ Examples:
   turnkeep load 127.0.0.1 --secret-file secret --profile churn --duration 10s --report churn.html
 
 Conditions of --fail-if: loss, duplicates, reordered, cpu-share (in %); p50, p90, p99, p99.9, p99.99, max, setup, cpu,
-lateness (times: ns, us, ms, s); misdelivered, corrupted, setup-failed, errors, rate (numbers). One that was not
-measured fails.
+lateness (times: ns, us, ms, s); misdelivered, corrupted, setup-failed, errors, memory (bytes per allocation), rate
+(numbers). One that was not measured fails.
 
 Exit codes:
   0  done
@@ -162,6 +163,7 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 enum LoadCommand {
     Report(report::Report),
+    Compare(compare::Compare),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -219,6 +221,7 @@ impl Load {
         match &self.command {
             None => self.measure(),
             Some(LoadCommand::Report(report)) => report.run(),
+            Some(LoadCommand::Compare(compare)) => compare.run(),
         }
     }
 

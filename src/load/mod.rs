@@ -15,6 +15,7 @@ mod capacity;
 mod cast;
 mod churn;
 mod client;
+pub mod compare;
 pub mod credential;
 mod fleet;
 mod flood;

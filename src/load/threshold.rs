@@ -18,7 +18,7 @@ pub struct Threshold {
 
 /// What can be judged, with how it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Metric {
+pub(super) enum Metric {
     Loss,
     Duplicates,
     Reordered,
@@ -35,6 +35,7 @@ enum Metric {
     Errors,
     Cpu,
     CpuShare,
+    Memory,
     Rate,
     Lateness,
 }
@@ -56,6 +57,7 @@ const METRICS: &[(&str, Metric)] = &[
     ("errors", Metric::Errors),
     ("cpu", Metric::Cpu),
     ("cpu-share", Metric::CpuShare),
+    ("memory", Metric::Memory),
     ("rate", Metric::Rate),
     ("lateness", Metric::Lateness),
 ];
@@ -79,7 +81,7 @@ impl Unit {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Comparison {
+pub(super) enum Comparison {
     Above,
     AtLeast,
     Below,
@@ -116,12 +118,14 @@ impl Metric {
             Self::Loss | Self::Duplicates | Self::Reordered | Self::CpuShare => Unit::Percent,
             Self::P50 | Self::P90 | Self::P99 | Self::P999 | Self::P9999 | Self::Max => Unit::Time,
             Self::Setup | Self::Cpu | Self::Lateness => Unit::Time,
-            Self::Misdelivered | Self::Corrupted | Self::SetupFailed | Self::Errors | Self::Rate => Unit::Number,
+            Self::Misdelivered | Self::Corrupted | Self::SetupFailed | Self::Errors | Self::Memory | Self::Rate => {
+                Unit::Number
+            }
         }
     }
 
     /// Its value in `result`, in its unit; none if it was not measured.
-    fn of(self, result: &LoadResult) -> Option<f64> {
+    pub(super) fn of(self, result: &LoadResult) -> Option<f64> {
         let count = result.traffic.as_ref().map(|traffic| &traffic.total);
         let share =
             |part: u64| count.filter(|count| count.sent > 0).map(|count| 100.0 * part as f64 / count.sent as f64);
@@ -143,6 +147,7 @@ impl Metric {
             Self::Errors => Some(result.errors.values().sum::<u64>() as f64),
             Self::Cpu => Some(result.server.as_ref()?.cpu_ns_per_packet? / 1000.0),
             Self::CpuShare => Some(100.0 * result.server.as_ref()?.cpu_share),
+            Self::Memory => result.server.as_ref()?.memory.per_allocation_bytes,
             Self::Rate => match (&result.capacity, &result.churn) {
                 (Some(capacity), _) => Some(capacity.rate_per_s),
                 (None, Some(churn)) => Some(churn.cycles_per_s),
@@ -154,7 +159,7 @@ impl Metric {
 }
 
 impl Comparison {
-    fn holds(self, value: f64, limit: f64) -> bool {
+    pub(super) fn holds(self, value: f64, limit: f64) -> bool {
         match self {
             Self::Above => value > limit,
             Self::AtLeast => value >= limit,
@@ -169,20 +174,26 @@ impl FromStr for Threshold {
 
     /// `METRIC COMPARISON VALUE`, such as `loss>0.1%`, `p99 >= 10ms`, `misdelivered>0`.
     fn from_str(text: &str) -> Result<Self, ThresholdError> {
-        let split = COMPARISONS.iter().filter_map(|(sign, comparison)| {
-            text.find(sign).map(|at| (at, &text[..at], *comparison, &text[at + sign.len()..]))
-        });
-        let Some((_, name, comparison, value)) = split.min_by_key(|(at, ..)| *at) else {
-            return Err(ThresholdError::NoComparison);
-        };
-        let name = name.trim();
-        let Some(&(_, metric)) = METRICS.iter().find(|(known, _)| *known == name) else {
-            return Err(ThresholdError::NoMetric(name.to_owned()));
-        };
-        let limit = parse_value(value.trim(), metric.unit())
-            .ok_or_else(|| ThresholdError::NoValue { value: value.trim().to_owned(), mend: metric.unit().example() })?;
+        let (metric, comparison, value) = split(text)?;
+        let limit = parse_value(value, metric.unit())
+            .ok_or_else(|| ThresholdError::NoValue { value: value.to_owned(), mend: metric.unit().example() })?;
         Ok(Self { text: text.trim().to_owned(), metric, comparison, limit })
     }
+}
+
+/// Metric, comparison and the text of the value.
+pub(super) fn split(text: &str) -> Result<(Metric, Comparison, &str), ThresholdError> {
+    let split = COMPARISONS.iter().filter_map(|(sign, comparison)| {
+        text.find(sign).map(|at| (at, &text[..at], *comparison, &text[at + sign.len()..]))
+    });
+    let Some((_, name, comparison, value)) = split.min_by_key(|(at, ..)| *at) else {
+        return Err(ThresholdError::NoComparison);
+    };
+    let name = name.trim();
+    let Some(&(_, metric)) = METRICS.iter().find(|(known, _)| *known == name) else {
+        return Err(ThresholdError::NoMetric(name.to_owned()));
+    };
+    Ok((metric, comparison, value.trim()))
 }
 
 /// A value in the unit of [`Threshold::limit`]; none if it is none, or lacks its unit.

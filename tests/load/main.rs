@@ -12,6 +12,7 @@ mod support;
 
 mod bad_network;
 mod command;
+mod compare;
 mod document;
 mod profiles;
 mod report;

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use turnkeep::load::report::html;
-use turnkeep::load::result::{LoadResult, Second};
+use turnkeep::load::result::{Latency, LoadResult, Second};
 
 use crate::document::sample;
 use crate::golden::assert_golden;
@@ -21,10 +21,18 @@ pub(crate) fn run() -> LoadResult {
     result.flood = None;
     let traffic = result.traffic.as_mut().expect("the sample has traffic");
     traffic.series = (0..30).map(second).collect();
-    let curve = [(0.0, 11.0), (0.5, 41.5), (0.9, 60.0), (0.99, 90.0), (0.999, 300.0), (0.9999, 900.0), (1.0, 1100.0)];
-    let curve = curve.map(|(quantile, micros)| [quantile, micros]);
-    traffic.directions.values_mut().for_each(|count| count.latency.curve = curve.into());
+    traffic.directions.values_mut().chain([&mut traffic.total]).for_each(|count| shape(&mut count.latency));
     result
+}
+
+/// Gives it a long tail, with the points that the tool writes.
+fn shape(latency: &mut Latency) {
+    let time = |left: f64| (10.0 + 30.0 * left.powf(-0.35)).min(latency.max_us).round();
+    let left = (0..70).map(|step| 0.5_f64.powf(f64::from(step) / 4.0));
+    let curve: Vec<_> = left.map(|left| [1.0 - left, time(left)]).chain([[1.0, latency.max_us]]).collect();
+    (latency.p50_us, latency.p90_us, latency.p99_us) = (time(0.5), time(0.1), time(0.01));
+    (latency.p99_9_us, latency.p99_99_us) = (time(0.001), time(0.0001));
+    latency.curve = curve;
 }
 
 fn second(at_s: u32) -> Second {

@@ -1,11 +1,11 @@
 //! The report on a load test: one HTML file for screen, phone and paper, with plots, and nothing from elsewhere.
 
 mod answers;
-mod outcome;
+pub(super) mod outcome;
 pub(super) mod page;
 pub(super) mod plot;
-mod setting;
-mod traffic;
+pub(super) mod setting;
+pub(super) mod traffic;
 pub(super) mod verdict;
 
 use super::result::LoadResult;

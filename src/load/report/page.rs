@@ -42,13 +42,13 @@ impl Page {
     }
 
     /// Markup of ours.
-    pub(super) fn raw(&mut self, markup: &str) -> &mut Self {
+    pub(in crate::load) fn raw(&mut self, markup: &str) -> &mut Self {
         self.html.push_str(markup);
         self
     }
 
     /// Text of anybody.
-    pub(super) fn text(&mut self, text: &str) -> &mut Self {
+    pub(in crate::load) fn text(&mut self, text: &str) -> &mut Self {
         self.html.push_str(&escaped(text));
         self
     }
@@ -227,7 +227,8 @@ th:first-child{text-align:left}thead th{color:var(--soft);font-weight:600}tbody 
 .prose{text-align:left;white-space:normal;min-width:14em}
 dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,300px),1fr));gap:2px 24px;margin:8px 0;
 font-size:.9rem}
-dl div{display:flex;justify-content:space-between;gap:12px;border-bottom:1px solid var(--rule);padding:3px 0;min-width:0}
+dl div{display:flex;justify-content:space-between;gap:12px;border-bottom:1px solid var(--rule);padding:3px 0;
+min-width:0}
 dt{color:var(--soft)}dd{margin:0;text-align:right;overflow-wrap:anywhere;font-variant-numeric:tabular-nums}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--card);border:1px solid var(--rule);border-radius:6px;
 padding:10px 12px;font-size:.85rem}

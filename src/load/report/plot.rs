@@ -259,8 +259,8 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_within() {
-        assert_eq!(Ruler::linear(10_000.0).ticks, [0.0, 2500.0, 5000.0, 7500.0, 10_000.0]);
-        assert_eq!(Ruler::linear(0.0).ticks.len(), 5);
+        assert_eq!(Ruler::linear(10_000.0).ticks, [0.0, 2000.0, 4000.0, 6000.0, 8000.0, 10_000.0]);
+        assert_eq!(Ruler::linear(0.0).ticks.len(), 6);
         let log = Ruler::log(30.0, 1100.0);
         assert_eq!(log.ticks.iter().map(|tick| tick.round()).collect::<Vec<_>>(), [50.0, 100.0, 200.0, 500.0, 1000.0]);
         assert_eq!(Ruler::nines(300_000.0).ticks, [2.0, 10.0, 100.0, 1e3, 1e4, 1e5]);

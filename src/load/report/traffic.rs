@@ -164,6 +164,6 @@ fn thinned(series: &[Second]) -> Vec<Point> {
     series.chunks(step).map(point).collect()
 }
 
-pub(super) fn axis_seconds(seconds: f64) -> String {
+pub(in crate::load) fn axis_seconds(seconds: f64) -> String {
     format!("{} s", units::short(seconds))
 }
