@@ -31,6 +31,7 @@ fn help_is_as_it_was() {
         "credential explain",
         "load",
         "load report",
+        "plan",
         "serve",
         "version",
     ] {

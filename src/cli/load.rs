@@ -1,6 +1,7 @@
 //! `turnkeep load`: measures a TURN server under load.
 
 mod compare;
+mod live;
 mod report;
 
 use std::fs;
@@ -117,6 +118,9 @@ pub(super) struct Load {
     /// Write a report with plots: one HTML file that needs nothing else
     #[arg(long, value_name = "FILE.html", help_heading = "Result")]
     report: Option<PathBuf>,
+    /// Do not show on standard error how it goes
+    #[arg(short, long, help_heading = "Result")]
+    quiet: bool,
     /// Processes of the server on this host: CPU time per packet, memory per allocation, context switches
     #[arg(long, value_name = "PID,…", value_delimiter = ',', help_heading = "Result")]
     server_pid: Vec<u32>,
@@ -234,7 +238,10 @@ impl Load {
             Ok(stop) => stop,
             Err(error) => return out::fail(format_args!("cannot wait for signals: {error}")),
         };
-        match crate::load::run(&settings, &stop, &mut |_| {}) {
+        let mut view = live::View::open(self.quiet);
+        let measured = crate::load::run(&settings, &stop, &mut |progress| view.note(progress));
+        view.close();
+        match measured {
             Ok(result) => self.conclude(&result),
             Err(sentence) => out::fail(sentence),
         }
@@ -402,7 +409,7 @@ fn stop_on_signal() -> std::io::Result<Arc<AtomicBool>> {
 }
 
 /// `50000` or `50k`.
-fn rate(text: &str) -> Result<f64, String> {
+pub(super) fn rate(text: &str) -> Result<f64, String> {
     let (digits, scale) = match text.strip_suffix(['k', 'K']) {
         Some(digits) => (digits, 1e3),
         None => (text.strip_suffix('M').unwrap_or(text), if text.ends_with('M') { 1e6 } else { 1.0 }),
@@ -412,7 +419,7 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 /// `0.1%`.
-fn share(text: &str) -> Result<f64, String> {
+pub(super) fn share(text: &str) -> Result<f64, String> {
     let percent = text.strip_suffix('%').and_then(|digits| digits.trim().parse::<f64>().ok());
     let percent = percent.filter(|percent| (0.0..=100.0).contains(percent));
     percent.map(|percent| percent / 100.0).ok_or_else(|| "write it like 0.1%".into())

@@ -6,6 +6,7 @@ mod config;
 mod credential;
 mod load;
 mod out;
+mod plan;
 mod serve;
 mod version;
 
@@ -43,6 +44,7 @@ enum Command {
     Config(config::Config),
     Credential(credential::Credential),
     Load(Box<load::Load>),
+    Plan(plan::Plan),
     Version(version::Version),
 }
 
@@ -58,6 +60,7 @@ pub fn main() -> ExitCode {
         Some(Command::Config(config)) => config.run(),
         Some(Command::Credential(credential)) => credential.run(),
         Some(Command::Load(load)) => load.run(),
+        Some(Command::Plan(plan)) => plan.run(),
         Some(Command::Version(version)) => version.run(),
     }
 }

@@ -88,7 +88,8 @@ impl Cycles {
             }
             if now >= next_tick_ns {
                 let rate = session.settings.total_rate();
-                session.tell("churn", start_ns, Some(session.settings.duration), rate, None);
+                let length = session.settings.duration;
+                session.tell("churn", start_ns, Some(length), rate, self.completed, Default::default());
                 next_tick_ns += 1_000_000_000;
             }
             if !was_busy && events.is_empty() {

@@ -76,7 +76,8 @@ impl Tally {
             }
             let received = self.receive(session);
             if now >= next_tick_ns {
-                session.tell("flood", start_ns, Some(session.settings.duration), rate, None);
+                let length = session.settings.duration;
+                session.tell("flood", start_ns, Some(length), rate, self.answers, Default::default());
                 next_tick_ns += 1_000_000_000;
             }
             if next == first && received == 0 {

@@ -40,8 +40,12 @@ pub struct Progress {
     pub length_s: Option<f64>,
     /// What shall be sent, in packets/s.
     pub rate_per_s: f64,
-    /// The second that has just ended.
+    /// Clients that began, cycles that were completed, answers that came: whatever the phase makes.
+    pub done: u64,
+    /// The second that has just ended; of what was sent in it some may be on its way.
     pub second: Option<Second>,
+    /// The one before it, whose packets have arrived or never will.
+    pub settled: Option<Second>,
 }
 
 /// The run's time: nanoseconds since it began.
@@ -138,13 +142,16 @@ impl<'a> Session<'a> {
             }
             let was_busy = self.turn(None);
             self.introduce();
-            if started == count && now >= next_look_ns {
+            if started < count && now >= next_look_ns {
+                next_look_ns = now + 250_000_000;
+                self.tell("setup", begun_ns, None, self.settings.setup_rate, started.into(), Default::default());
+            } else if now >= next_look_ns {
                 let is_settled = |client: &Client| client.is_ready() || client.is_gone();
                 if self.cast.clients().iter().all(is_settled) {
                     break;
                 }
                 next_look_ns = now + 2_000_000;
-                self.tell("setup", begun_ns, None, 0.0, None);
+                self.tell("setup", begun_ns, None, self.settings.setup_rate, started.into(), Default::default());
             }
             if self.is_stopped() {
                 break;
@@ -221,8 +228,8 @@ impl<'a> Session<'a> {
                     server_ns = cpu;
                 }
                 phase.recorder.roll(now - start_ns, None);
-                let second = phase.recorder.second(ticks);
-                self.tell(name, start_ns, Some(course.length), rate, second);
+                let seconds = [Some(ticks), ticks.checked_sub(1)].map(|at| phase.recorder.second(at?));
+                self.tell(name, start_ns, Some(course.length), rate, 0, seconds);
                 (next_tick_ns, ticks) = (next_tick_ns + 1_000_000_000, ticks + 1);
             }
             if !was_busy {
@@ -334,11 +341,12 @@ impl<'a> Session<'a> {
         begun_ns: u64,
         length: Option<Duration>,
         rate_per_s: f64,
-        second: Option<Second>,
+        done: u64,
+        [second, settled]: [Option<Second>; 2],
     ) {
         let elapsed_s = self.clock.now().saturating_sub(begun_ns) as f64 / 1e9;
         let length_s = length.map(|length| length.as_secs_f64());
-        (self.observer)(&Progress { phase, elapsed_s, length_s, rate_per_s, second });
+        (self.observer)(&Progress { phase, elapsed_s, length_s, rate_per_s, done, second, settled });
     }
 
     fn mark(&self) -> Mark {

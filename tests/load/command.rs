@@ -71,3 +71,38 @@ fn an_interrupt_ends_it_with_what_is_known() {
     assert_eq!((result.ended, result.setup.steps["free"].count), (Ended::Interrupted, 4));
     assert!(direction(&result, "up").sent < 6000);
 }
+
+#[test]
+fn how_it_goes_is_told_unless_nobody_wants_to_know() {
+    let rig = Rig::new();
+    let told = |arguments: &str| {
+        let output =
+            rig.run(&rig.target(), &format!("--duration 6s --warmup 0s --allocations 4 --rate 200 {arguments}"));
+        assert!(output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let lines = told("");
+    assert!(lines.contains("traffic") && lines.contains("% lost"), "{lines}");
+    assert!(lines.lines().count() <= 2 && !lines.contains('\x1b'), "no terminal: {lines}");
+    assert_eq!(told("--quiet"), "");
+}
+
+/// In place, and nothing of the terminal is changed that a Ctrl-C would have to restore.
+#[test]
+fn a_terminal_shows_it_in_place() {
+    let Some(script) = crate::support::program::find("script") else { return };
+    let rig = Rig::new();
+    let command = rig.command(&rig.target(), "--duration 3s --warmup 0s --allocations 4 --rate 200");
+    let words = [command.get_program()].into_iter().chain(command.get_args());
+    let words: Vec<_> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+    let output = std::process::Command::new(script)
+        .args(["-qec", &words.join(" "), "/dev/null"])
+        .stdin(Stdio::null())
+        .output()
+        .expect("script runs");
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(shown.contains("█") && shown.contains("p50") && shown.contains("F\x1b[J"), "{shown}");
+    assert!(!shown.contains("\x1b[?"), "a mode was set: {shown:?}");
+    let (_, last) = shown.rsplit_once("\x1b[J").expect("the view is taken away");
+    assert!(last.starts_with("raw both on"), "{last}");
+}

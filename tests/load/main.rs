@@ -14,6 +14,8 @@ mod bad_network;
 mod command;
 mod compare;
 mod document;
+mod plan;
 mod profiles;
+mod readme;
 mod report;
 mod rig;

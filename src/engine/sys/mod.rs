@@ -17,6 +17,7 @@ pub(crate) mod process;
 pub(crate) mod receive_buffer;
 pub(crate) mod segment;
 pub(crate) mod sockaddr;
+pub(crate) mod terminal;
 pub(crate) mod timer_slack;
 
 use std::io;

@@ -1,0 +1,114 @@
+//! What a packet and an allocation cost: as measured, or as is safe to assume.
+
+use serde::Serialize;
+
+use crate::load::result::LoadResult;
+use crate::load::units;
+
+/// The ground of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Base {
+    /// CPU time of the server per relayed packet, in microseconds.
+    pub cpu_us_per_packet: f64,
+    /// Memory per allocation.
+    pub bytes_per_allocation: f64,
+    /// The highest rate of the server as it was measured.
+    pub packets_per_s: Option<f64>,
+    /// Where these come from, a sentence each.
+    pub sources: Vec<String>,
+}
+
+/// More than turnkeep or coturn took on an old virtual core at 50,000 packets/s of any size.
+const CPU_US: f64 = 10.0;
+/// More than coturn takes, with the kernel's part.
+const ALLOCATION_BYTES: f64 = 32_768.0;
+
+impl Base {
+    /// Nothing was measured.
+    pub fn assumed() -> Self {
+        let cpu = format!("CPU: {CPU_US} µs per packet, assumed with caution; measure yours with --find-capacity.");
+        let memory = format!("Memory: {} per allocation, assumed with caution.", units::bytes(ALLOCATION_BYTES));
+        Self {
+            cpu_us_per_packet: CPU_US,
+            bytes_per_allocation: ALLOCATION_BYTES,
+            packets_per_s: None,
+            sources: vec![cpu, memory],
+        }
+    }
+
+    /// What `result` has measured, the rest assumed.
+    ///
+    /// # Errors
+    /// A sentence, where it has measured nothing that a plan could stand on.
+    pub fn measured(result: &LoadResult) -> Result<Self, String> {
+        let mut base = Self::assumed();
+        let mut sources = Vec::new();
+        let server = result.server.as_ref();
+        let payload = result.plan.payload_bytes;
+        let found = result.capacity.as_ref().filter(|capacity| capacity.rate_per_s > 0.0);
+        match server.and_then(|server| server.cpu_ns_per_packet) {
+            Some(cpu) => {
+                base.cpu_us_per_packet = cpu / 1e3;
+                let rate = result.traffic.as_ref().map_or(0.0, |traffic| traffic.total.received_per_s);
+                let (cpu, rate) = (units::micros(cpu / 1e3), units::number(rate.round()));
+                sources.push(format!("CPU: {cpu} per packet, measured at {rate} packets/s of {payload} bytes."));
+            }
+            None if found.is_none() => return Err("it has neither a capacity nor the server's CPU time".into()),
+            None => sources.extend(base.sources.first().cloned()),
+        }
+        match server.and_then(|server| server.memory.per_allocation_bytes).filter(|each| *each > 0.0) {
+            Some(each) => {
+                // What the kernel keeps for a socket is not in the process's memory.
+                base.bytes_per_allocation = each + KERNEL_BYTES;
+                let (each, kernel) = (units::bytes(each), units::bytes(KERNEL_BYTES));
+                sources.push(format!("Memory: {each} per allocation, measured, and {kernel} of the kernel's."));
+            }
+            None => sources.extend(base.sources.get(1).cloned()),
+        }
+        if let Some(capacity) = found {
+            base.packets_per_s = Some(capacity.rate_per_s);
+            let at_least = if capacity.generator_limited { "at least " } else { "" };
+            let rate = units::number(capacity.rate_per_s);
+            let allocations = units::count(result.plan.allocations.into());
+            let model = Some(result.host.cpu_model.as_str()).filter(|model| !model.is_empty());
+            let place = model.unwrap_or("an unknown processor");
+            sources.push(format!(
+                "Capacity: {at_least}{rate} packets/s of {payload} bytes over {allocations} allocations, on {place}."
+            ));
+        }
+        base.sources = sources;
+        Ok(base)
+    }
+}
+
+/// A UDP socket, its file and its entry in epoll, as the kernel keeps them.
+const KERNEL_BYTES: f64 = 2048.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::result::{Capacity, Server};
+
+    #[test]
+    fn what_was_measured_replaces_what_is_assumed() {
+        let mut result = LoadResult::empty();
+        assert!(Base::measured(&result).is_err());
+        let (rate_per_s, max_loss, max_p99_us) = (200_000.0, 0.001, 10_000.0);
+        result.capacity = Some(Capacity {
+            rate_per_s,
+            failed_rate_per_s: None,
+            max_loss,
+            max_p99_us,
+            confirmed: true,
+            generator_limited: true,
+        });
+        let base = Base::measured(&result).unwrap();
+        assert_eq!((base.cpu_us_per_packet, base.packets_per_s), (CPU_US, Some(200_000.0)));
+        assert!(base.sources.iter().any(|source| source.contains("at least 200,000")));
+        let mut server = Server { cpu_ns_per_packet: Some(3800.0), ..Server::default() };
+        server.memory.per_allocation_bytes = Some(1900.0);
+        result.server = Some(server);
+        let base = Base::measured(&result).unwrap();
+        assert_eq!((base.cpu_us_per_packet, base.bytes_per_allocation), (3.8, 3948.0));
+    }
+}
