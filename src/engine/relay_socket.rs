@@ -1,6 +1,7 @@
 //! The relay sockets of one worker, by the slots of their allocations.
 #![forbid(unsafe_code)]
 
+use std::hint::black_box;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -134,6 +135,12 @@ impl RelaySockets {
     /// The socket of `relay`, if it is still open.
     pub(super) fn get(&mut self, relay: RelayId) -> Option<&mut RelaySocket> {
         self.in_slot(relay.slot).filter(|socket| socket.generation == relay.generation)
+    }
+
+    /// Those in `slots` come next: see `Server::foresee`.
+    pub(super) fn foresee(&self, slots: &[u32]) {
+        let sockets = slots.iter().filter_map(|slot| self.slots.get(*slot as usize)?.as_ref());
+        black_box(sockets.fold(0, |sum, socket| sum ^ socket.generation));
     }
 
     /// The socket in `slot`, whoever's it is.

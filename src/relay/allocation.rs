@@ -1,5 +1,6 @@
 //! One allocation (RFC 8656 §3.2) and the table of all of one worker's.
 
+use std::hint::black_box;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -97,6 +98,17 @@ impl<L> Allocation<L> {
         until
     }
 
+    /// Reads what the packet path will; see [`super::server::Server::foresee`].
+    fn touch(&self) -> u64 {
+        let Self { totals, path, suspended, lifetime, .. } = self;
+        let expires = match self.stage {
+            Stage::Open { expires, .. } => expires.as_nanos(),
+            Stage::Opening { .. } => 0,
+        };
+        let ends = totals.packets_to_peers ^ totals.dropped ^ u64::from(path.client.0.port()) ^ u64::from(*suspended);
+        expires ^ ends ^ lifetime.as_secs()
+    }
+
     /// The family of its relayed address, once it has one.
     pub(super) fn family(&self) -> Option<Family> {
         match self.stage {
@@ -163,6 +175,18 @@ impl<L> Table<L> {
     pub(super) fn find(&self, path: &Path) -> Option<RelayId> {
         let slot = *self.by_five_tuple.get(&FiveTuple::of(path))?;
         Some(RelayId { slot, generation: self.slots.get(slot as usize)?.generation })
+    }
+
+    pub(super) fn slot_of(&self, path: &Path) -> Option<u32> {
+        self.by_five_tuple.get(&FiveTuple::of(path)).copied()
+    }
+
+    /// Reads the allocations in `slots`, step by step: see [`super::server::Server::foresee`].
+    pub(super) fn touch(&self, slots: &[u32]) {
+        let allocations = || slots.iter().filter_map(|slot| self.slots.get(*slot as usize)?.allocation.as_deref());
+        black_box(slots.iter().filter_map(|slot| self.slots.get(*slot as usize)).fold(0, |sum, s| sum ^ s.generation));
+        black_box(allocations().fold(0, |sum, allocation| sum ^ allocation.touch()));
+        black_box(allocations().fold(0, |sum, allocation| sum ^ allocation.channels.touch()));
     }
 
     pub(super) fn by_path(&mut self, path: &Path) -> Option<(RelayId, &mut Allocation<L>)> {
