@@ -255,7 +255,7 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
         }
     }
 
-    /// The `got` datagrams of the last read come next. Saves some 5 % of a packet's cost where there are 1,000 allocations
+    /// The `got` datagrams of the last read come next. Saves some 5 % of a packet's cost with 1,000 allocations
     /// (`scripts/race --cases up-160-1000-100k`); between relay sockets' reads it saves nothing.
     fn foresee_clients(&mut self, index: usize, got: usize) {
         let Some(listener) = self.parts.listeners.get(index) else { return };

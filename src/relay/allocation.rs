@@ -98,7 +98,7 @@ impl<L> Allocation<L> {
         until
     }
 
-    /// Reads what the packet path will; see [`super::server::Server::foresee`].
+    /// Reads what the packet path will; see [`super::Server::foresee`].
     fn touch(&self) -> u64 {
         let Self { totals, path, suspended, lifetime, .. } = self;
         let expires = match self.stage {
@@ -181,7 +181,7 @@ impl<L> Table<L> {
         self.by_five_tuple.get(&FiveTuple::of(path)).copied()
     }
 
-    /// Reads the allocations in `slots`, step by step: see [`super::server::Server::foresee`].
+    /// Reads the allocations in `slots`, step by step: see [`super::Server::foresee`].
     pub(super) fn touch(&self, slots: &[u32]) {
         let allocations = || slots.iter().filter_map(|slot| self.slots.get(*slot as usize)?.allocation.as_deref());
         black_box(slots.iter().filter_map(|slot| self.slots.get(*slot as usize)).fold(0, |sum, s| sum ^ s.generation));

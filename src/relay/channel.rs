@@ -49,7 +49,7 @@ impl Channels {
         self.by_number.get(index).filter(|channel| channel.expires > now)
     }
 
-    /// Reads the first channel of each index, which most allocations have one of; see [`super::server::Server::foresee`].
+    /// Reads the first channel of each index, of which most allocations have one; see [`super::Server::foresee`].
     pub(super) fn touch(&self) -> u64 {
         let channel = self.by_number.first().map_or(0, |channel| channel.expires.as_nanos());
         channel ^ self.by_peer.first().map_or(0, |index| u64::from(*index))
