@@ -242,9 +242,14 @@ impl Recorder {
 
     /// Second `at` as far as it is known.
     pub(super) fn second(&self, at: usize) -> Option<Second> {
-        let row = self.seconds.get(at)?;
+        let mut row = *self.seconds.get(at)?;
+        if at == self.current_row && !self.current.0.is_empty() {
+            // It is not closed yet, as the last one is until the end.
+            (row.p50_us, row.p99_us) = (self.current.micros(0.5), self.current.micros(0.99));
+            row.max_us = self.current.0.max() as f64 / 1000.0;
+        }
         let at_s = u32::try_from(at).unwrap_or(u32::MAX);
-        let Row { sent, arrived, received, bytes: received_bytes, p50_us, p99_us, max_us, server_cpu } = *row;
+        let Row { sent, arrived, received, bytes: received_bytes, p50_us, p99_us, max_us, server_cpu } = row;
         Some(Second { at_s, sent, arrived, received, received_bytes, p50_us, p99_us, max_us, server_cpu })
     }
 
@@ -336,6 +341,15 @@ mod tests {
         assert_eq!(seconds, [(3, 3, 1), (2, 1, 4)], "a loss belongs to the second of its sending");
         assert!((traffic.series[0].max_us - 1000.0).abs() < 2.0);
         assert_eq!(traffic.directions.keys().collect::<Vec<_>>(), ["up"]);
+    }
+
+    #[test]
+    fn the_second_under_way_has_its_times() {
+        let mut recorder = Recorder::new([1, 0, 0], 64, SECOND_NS);
+        assert!(recorder.send(Direction::Up, 0, 0).is_some());
+        recorder.arrive(arrived(0, 0, 0, 1));
+        let second = recorder.second(0).unwrap();
+        assert!((second.p99_us - 1000.0).abs() < 2.0 && (second.max_us - 1000.0).abs() < 2.0, "{second:?}");
     }
 
     #[test]
