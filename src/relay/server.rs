@@ -151,8 +151,8 @@ impl<P: Policy, E: Entropy> Server<P, E> {
     }
 
     /// Datagrams for the allocations in these slots come next. What they will be judged by is read now, one step for
-    /// all of them and then the next: the processor fetches many places from memory at once, instead of waiting for each
-    /// in turn when it is needed. Changes nothing.
+    /// all of them and then the next: the processor fetches many places from memory at once, instead of waiting for
+    /// each in turn when it is needed. Changes nothing.
     pub fn foresee(&self, slots: &[u32]) {
         self.table.touch(slots);
     }
