@@ -16,9 +16,10 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new() -> Self {
-        let relay = Relay::new()
-            .replaced("ports = '", "ports = '33000-65535' # '")
-            .replaced("allocations_per_user = 1", "allocations_per_user = 100");
+        let relay = Relay::new().replaced("ports = '", "ports = '33000-65535' # '").replaced(
+            "allocations_per_user = 1",
+            "allocations_per_user = 100\nallocations_per_user_per_minute = 1000000",
+        );
         let program = relay.serve_until_ready("");
         Self { relay, program }
     }
