@@ -32,15 +32,16 @@ use super::sys::timer_slack::sleep_exactly;
 use crate::relay::seam::{Entropy, EventSink, Policy};
 use crate::relay::server::Server;
 use crate::relay::{
-    ClientAddr, Command, Counters, Family, Instant, ListenerId, Now, Path, PeerAddr, PeerVerdict, PortParity, RelayId,
-    Transport, Verdict,
+    ClientAddr, Command, Counters, Family, Instant, ListenerId, Now, Path, PeerAddr, PeerVerdict, PortParity,
+    RelayFailure, RelayId, Transport, Verdict,
 };
 
 /// Datagrams read from a listener at a time.
 const LISTENER_BATCH: usize = 64;
 /// Batches read from a listener in one turn, before relay sockets have theirs.
 const LISTENER_ROUNDS: usize = 4;
-/// Datagrams read from a relay socket in one turn: a flood at one relayed port costs the others no more than this.
+/// Reads from a relay socket in one turn, of a datagram or of a run that came merged: a flood at one relayed port costs
+/// the others no more than this.
 const RELAY_BATCH: usize = 16;
 /// Sockets served in one turn: with [`RELAY_BATCH`], the most that is done before listeners are looked at again.
 const EVENTS: usize = 64;
@@ -406,7 +407,9 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
             }
             Err(error) => {
                 self.counters.relays_refused += 1;
-                if self.warned.is_none_or(|last| self.now.instant.since(last) >= WARN_EVERY) {
+                // That ports are used up is told with the refusal itself.
+                let is_news = error.failure() != RelayFailure::PortsExhausted;
+                if is_news && self.warned.is_none_or(|last| self.now.instant.since(last) >= WARN_EVERY) {
                     self.warned = Some(self.now.instant);
                     let (worker, refused) = (self.parts.index, self.counters.relays_refused);
                     warn!(worker, ?family, refused, "no relay socket for an allocation: {error}");
