@@ -39,7 +39,7 @@ proptest! {
             for step in &mut steps {
                 if let Step::Ask(question) = step {
                     question.noise_behind = noise;
-                    // A message has room for 64 attributes: beside a crowd of peers and the noise, for a few more.
+                    // A message has room for 64 attributes: beside a crowd and the noise, for a few more.
                     question.twist = match &question.twist {
                         Twist::Unknown(8..) => Twist::None,
                         other => other.clone(),
