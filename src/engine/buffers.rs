@@ -25,12 +25,6 @@ pub struct Granted {
 }
 
 impl Buffers {
-    /// Nothing yet, where `asked` is wanted of each.
-    pub(super) fn none(asked: usize) -> Self {
-        let nothing = Granted { asked, granted: 0 };
-        Self { receive: nothing, send: nothing }
-    }
-
     /// What `socket` was granted, where `asked` was wanted of each.
     pub(super) fn of(socket: &Socket, asked: usize) -> io::Result<Self> {
         // The kernel doubles what it grants, to account for its own bookkeeping (socket(7)).

@@ -7,15 +7,15 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{SockAddr, Socket};
 
 use super::buffers::Buffers;
 use super::error::EngineError;
 use super::intake::Intake;
 use super::outbox::Queue;
-use super::sys::option::{self, Fragmenting};
-use super::sys::segment;
-use crate::relay::ServerAddr;
+use super::sys::option;
+use super::udp_socket;
+use crate::relay::{Family, ServerAddr};
 
 /// One worker's socket for one listening address.
 pub(super) struct Listener {
@@ -75,24 +75,10 @@ fn bind_group(address: SocketAddr, workers: usize, buffer: usize) -> io::Result<
 
 impl Listener {
     fn bind(address: SocketAddr, buffer: usize, share: bool) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
-        let is_v4 = address.is_ipv4();
-        if is_v4 {
-            option::set_fragmenting_v4(socket.as_fd(), Fragmenting::Allowed)?;
-        } else {
-            socket.set_only_v6(true)?;
-            option::allow_fragmenting_v6(socket.as_fd())?;
-        }
+        let socket = udp_socket::open(Family::of(address.ip()), buffer)?;
         if address.ip().is_unspecified() {
-            option::report_asked_address(socket.as_fd(), is_v4)?;
+            option::report_asked_address(socket.as_fd(), address.is_ipv4())?;
         }
-        option::report_tos(socket.as_fd(), is_v4)?;
-        option::report_losses(socket.as_fd())?;
-        // A kernel that merges no runs delivers them one by one.
-        let _ = segment::receive_runs(socket.as_fd());
-        // Asking for too much is no error: the kernel gives what it may.
-        socket.set_recv_buffer_size(buffer)?;
-        socket.set_send_buffer_size(buffer)?;
         socket.set_reuse_port(share)?;
         socket.bind(&SockAddr::from(address))?;
         let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;

@@ -25,6 +25,7 @@ mod relay_range;
 mod relay_socket;
 pub mod sim;
 pub(crate) mod sys;
+mod udp_socket;
 mod worker;
 
 use std::io;

@@ -6,10 +6,9 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::Socket;
 
 use super::buffers::Buffers;
 use super::clock::Clock;
@@ -17,8 +16,7 @@ use super::config::RelayConfig;
 use super::error::EngineError;
 use super::port_pool::{LeasedPort, PortPool, PortUsage};
 use super::sys::is_out_of_descriptors;
-use super::sys::option::{self, Fragmenting};
-use super::sys::segment;
+use super::udp_socket;
 use crate::relay::seam::Entropy;
 use crate::relay::{Family, PeerAddr, PortParity, RelayFailure, RelayedAddr};
 
@@ -48,21 +46,17 @@ impl RelayRange {
     where
         A: Copy + Into<IpAddr>,
     {
-        let granted = Buffers::none(buffer);
-        let mut range = Self {
-            bind: config.bind.into(),
+        let bind = config.bind.into();
+        let granted = try_bind(bind, buffer).map_err(|error| EngineError::Relay { address: bind, error })?;
+        Ok(Arc::new(Self {
+            bind,
             advertise: config.advertise.into(),
             ports: config.ports.clone(),
             buffer,
             granted,
             clock,
             pool: Mutex::new(PortPool::new(config.ports.clone(), config.rest)),
-        };
-        let fail = |error| EngineError::Relay { address: config.bind.into(), error };
-        let socket = range.socket().map_err(fail)?;
-        socket.bind(&SocketAddr::new(range.bind, 0).into()).map_err(fail)?;
-        range.granted = Buffers::of(&socket, buffer).map_err(fail)?;
-        Ok(Arc::new(range))
+        }))
     }
 
     /// Opens a socket on a random port.
@@ -71,7 +65,7 @@ impl RelayRange {
         parity: PortParity,
         entropy: &mut impl Entropy,
     ) -> Result<(Socket, PortLease), OpenError> {
-        let socket = self.socket()?;
+        let socket = udp_socket::open(self.family(), self.buffer)?;
         for _ in 0..MAX_TRIES {
             let port = self.pool().lease(self.clock.instant(), parity, entropy).ok_or(OpenError::Exhausted)?;
             let lease = PortLease { port: Some(port), range: self.clone() };
@@ -82,26 +76,6 @@ impl RelayRange {
             }
         }
         Err(OpenError::Exhausted)
-    }
-
-    /// A socket with everything set but its address.
-    fn socket(&self) -> io::Result<Socket> {
-        let is_v4 = self.bind.is_ipv4();
-        let domain = if is_v4 { Domain::IPV4 } else { Domain::IPV6 };
-        let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
-        if is_v4 {
-            option::set_fragmenting_v4(socket.as_fd(), Fragmenting::Allowed)?;
-        } else {
-            socket.set_only_v6(true)?;
-            option::allow_fragmenting_v6(socket.as_fd())?;
-        }
-        option::report_tos(socket.as_fd(), is_v4)?;
-        option::report_losses(socket.as_fd())?;
-        // A kernel that merges no runs delivers them one by one.
-        let _ = segment::receive_runs(socket.as_fd());
-        socket.set_recv_buffer_size(self.buffer)?;
-        socket.set_send_buffer_size(self.buffer)?;
-        Ok(socket)
     }
 
     /// Whether `peer` is one of them, by what is advertised.
@@ -145,6 +119,13 @@ impl RelayRange {
         // The pool's methods do not panic half-way, so what a panic elsewhere left behind is whole.
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a socket can be bound to `address` at all, and what buffers it is granted.
+fn try_bind(address: IpAddr, buffer: usize) -> io::Result<Buffers> {
+    let socket = udp_socket::open(Family::of(address), buffer)?;
+    socket.bind(&SocketAddr::new(address, 0).into())?;
+    Buffers::of(&socket, buffer)
 }
 
 /// Why a relay socket could not be opened.
