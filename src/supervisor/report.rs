@@ -29,8 +29,9 @@ pub(super) fn relaying(config: &Config, engine: &Engine) {
 
 fn warn_of_short(sockets: &str, buffers: Option<Buffers>) {
     let Some(Buffers { receive, send }) = buffers else { return };
-    for (Granted { asked, granted }, way, key) in [(receive, "receive", "rmem_max"), (send, "send", "wmem_max")] {
-        if granted < asked {
+    for (size, way, key) in [(receive, "receive", "rmem_max"), (send, "send", "wmem_max")] {
+        if size.is_short() {
+            let Granted { asked, granted } = size;
             warn!(
                 "the kernel grants {sockets} {granted} bytes of {way} buffer where {asked} were asked for, and packets \
                  will be lost in bursts: sysctl -w net.core.{key}={asked}"
