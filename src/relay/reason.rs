@@ -116,6 +116,10 @@ reasons! {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RuleId(pub std::borrow::Cow<'static, str>);
 
+/// The rule that the relay floor has of its own: a channel to a port that the answer about its peer leaves out
+/// (RFC 8656 §12.2).
+pub const PEER_PORT: &str = "peer.port";
+
 impl std::fmt::Display for RuleId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)

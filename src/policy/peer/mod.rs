@@ -18,7 +18,7 @@ pub use rule::{BadRange, BadRules, MAX_RULES, PeerRule, Range};
 use special_use::{SPECIAL_USE, SpecialUse};
 
 use crate::relay::port_set::PortSet;
-use crate::relay::reason::RuleId;
+use crate::relay::reason::{PEER_PORT, RuleId};
 use crate::relay::seam::{PeerPorts, Refusal};
 use crate::relay::{ClientAddr, PeerAddr};
 
@@ -252,8 +252,6 @@ const OWN_ADDRESS: &str = "own.address";
 const OWN_BACKEND: &str = "own.backend";
 const PORT_TOO_LOW: &str = "port.too_low";
 const PORT_DENIED: &str = "port.denied";
-/// The relay floor's own: a channel to a port that the answer about its peer leaves out (RFC 8656 §12.2).
-const PEER_PORT: &str = "peer.port";
 const SOURCE_6TO4: &str = "source.6to4";
 const SOURCE_TEREDO: &str = "source.teredo";
 

@@ -6,7 +6,7 @@ use super::{Refused, Request};
 use crate::relay::addr::PeerAddr;
 use crate::relay::channel::BindError;
 use crate::relay::event::Denial;
-use crate::relay::reason::RuleId;
+use crate::relay::reason::{PEER_PORT, RuleId};
 use crate::relay::seam::{Entropy, Policy};
 use crate::relay::server::Server;
 use crate::relay::verdict::Verdict;
@@ -43,7 +43,7 @@ fn bind<P: Policy, E: Entropy>(
     };
     let ports = server.judge_peer(id, peer)?;
     if !ports.allow(peer.port()) {
-        let rule = RuleId("peer.port".into());
+        let rule = RuleId(PEER_PORT.into());
         return Err(Refused::with(ErrorCode::FORBIDDEN, Denial::Peer { peer, rule }));
     }
     if is_full {
