@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sans_io::{Client, TestPolicy, World, channel_message, message, settings};
-use turnkeep::engine::{Engine, EngineConfig, RelayConfig, SystemEntropy};
+use turnkeep::engine::{Clock, Engine, EngineConfig, RelayConfig, SystemEntropy};
 use turnkeep::relay::limits::MAX_REPLY;
 use turnkeep::relay::seam::EventSink;
 use turnkeep::relay::{ClientAddr, Event, PeerAddr, PeerVerdict, Server, ServerAddr, Verdict};
@@ -130,7 +130,7 @@ fn a_worker_relays_on_loopback_without_an_allocation() {
         WATCHED.set(true);
         Server::new(settings(), policy.clone(), SystemEntropy::new().unwrap())
     };
-    let engine = Engine::start(&config, server, |_| Forget).unwrap();
+    let engine = Engine::start(&config, Clock::start(), server, |_| Forget).unwrap();
     let exchange = Exchange::set_up(engine.listening()[0].address);
 
     exchange.run(50);

@@ -5,26 +5,26 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::relay::{Instant, Now};
 
-/// The monotonic clock since the engine's start, and the wall clock.
+/// The monotonic clock and the wall clock. Copies have one epoch: whatever compares its times must share one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
+pub struct Clock {
     epoch: std::time::Instant,
 }
 
 impl Clock {
     /// Its epoch is now.
-    pub(super) fn start() -> Self {
+    pub fn start() -> Self {
         Self { epoch: std::time::Instant::now() }
     }
 
     /// Both clocks. A wall clock before 1970 reads as 1970.
-    pub(super) fn now(&self) -> Now {
+    pub fn now(&self) -> Now {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now { instant: self.instant(), unix_millis: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX) }
     }
 
     /// The monotonic one.
-    pub(super) fn instant(&self) -> Instant {
+    pub fn instant(&self) -> Instant {
         Instant::default().after(self.epoch.elapsed())
     }
 }

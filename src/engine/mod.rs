@@ -36,6 +36,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 pub use buffers::{Buffers, Granted};
+pub use clock::Clock;
 pub use config::{Dscp, EngineConfig, MAX_LISTENERS, MAX_WORKERS, RelayConfig};
 pub use counters::{EngineCounters, ReceiveCounters, SendCounters, WorkerCounters};
 pub use entropy::SystemEntropy;
@@ -43,7 +44,6 @@ pub use error::EngineError;
 pub use listener::Listening;
 pub use port_pool::{PortPool, PortUsage, Rest};
 
-use clock::Clock;
 use counters::Published;
 use packet::Arena;
 use relay_range::RelayRange;
@@ -84,12 +84,13 @@ pub struct Stopped {
 impl Engine {
     /// Checks the whole configuration, binds every socket, and then starts the workers. Each makes its relay server and
     /// its sink of audit events by `server` and `sink`, which are told its number, on its own thread; and another
-    /// server if it panics.
+    /// server if it panics. What they are told of the time is `clock`'s.
     ///
     /// # Errors
     /// What is wrong and how to mend it, in a sentence. Nothing is left bound then.
     pub fn start<P, E, S>(
         config: &EngineConfig,
+        clock: Clock,
         server: impl Fn(usize) -> Server<P, E> + Send + Sync + 'static,
         sink: impl Fn(usize) -> S + Send + Sync + 'static,
     ) -> Result<Self, EngineError>
@@ -99,7 +100,6 @@ impl Engine {
         S: EventSink,
     {
         config.check()?;
-        let clock = Clock::start();
         let ranges = Ranges {
             v4: config.relay_v4.as_ref().map(|relay| RelayRange::new(relay, config.relay_buffer, clock)).transpose()?,
             v6: config.relay_v6.as_ref().map(|relay| RelayRange::new(relay, config.relay_buffer, clock)).transpose()?,

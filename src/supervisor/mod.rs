@@ -12,7 +12,7 @@ mod wall_clock;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{debug, error, info, warn};
@@ -21,14 +21,14 @@ pub use failure::Failure;
 pub use try_out::try_out;
 
 use crate::config::{self, Config, Finding, Keys, Report, Scope, Severity, translate};
-use crate::engine::{self, Engine, Listening, Stopped, SystemEntropy};
+use crate::engine::{self, Clock, Engine, Listening, Stopped, SystemEntropy};
 use crate::policy::audit::{AuditHandle, AuditSettings, AuditSink, DEFAULT_QUEUE, Origin, Tick, Trouble};
 use crate::policy::auth::Authenticator;
 use crate::policy::limit::user::AllocationsByUser;
 use crate::policy::peer::PeerPolicy;
 use crate::policy::{LivePolicy, RelayPolicy};
 use crate::relay::seam::{Entropy, EventSink};
-use crate::relay::{Event, NonceKey, Now, Server};
+use crate::relay::{Event, NonceKey, Server};
 use crate::telemetry;
 use refusals::{RefusalHandle, RefusalLog};
 use report::{Minute, Traffic};
@@ -56,7 +56,7 @@ impl Plan {
     /// Everything that is wrong with it.
     pub fn from_file(file: &Path) -> Result<Self, Report> {
         let loaded = config::load(file)?;
-        let report = config::check(&loaded, Scope::Host, unix_time().as_secs());
+        let report = config::check(&loaded, Scope::Host, Clock::start().now().unix_secs());
         if report.has_errors() {
             return Err(report.only(Severity::Error));
         }
@@ -149,7 +149,7 @@ impl Running {
         let for_server = policy.clone();
         let server = move |_| Server::new(settings.clone(), for_server.clone(), entropy.clone());
         let tee = Tee { audit: audit.as_ref().map(AuditSink::handle), refusals: refusals.handle() };
-        let engine = Engine::start(&translate::engine_config(&config), server, move |_| tee.clone());
+        let engine = Engine::start(&translate::engine_config(&config), clock, server, move |_| tee.clone());
         let engine = match engine {
             Ok(engine) => engine,
             Err(error) => {
@@ -316,26 +316,6 @@ impl EventSink for Tee {
             audit.record(event);
         }
     }
-}
-
-/// The time that records outside the engine have.
-#[derive(Clone, Copy)]
-struct Clock(std::time::Instant);
-
-impl Clock {
-    fn start() -> Self {
-        Self(std::time::Instant::now())
-    }
-
-    fn now(self) -> Now {
-        let unix_millis = u64::try_from(unix_time().as_millis()).unwrap_or(u64::MAX);
-        Now { instant: crate::relay::Instant::default().after(self.0.elapsed()), unix_millis }
-    }
-}
-
-/// The wall clock; one before 1970 reads as 1970.
-fn unix_time() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// What a signal tells the relay.

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use turnkeep::engine::{Engine, EngineConfig, EngineError, RelayConfig, SystemEntropy, WorkerCounters};
+use turnkeep::engine::{Clock, Engine, EngineConfig, EngineError, RelayConfig, SystemEntropy, WorkerCounters};
 use turnkeep::relay::reason::AuthReason;
 use turnkeep::relay::seam::{AdmitRefusal, Claim, EventSink, Identity, PeerPorts, Policy, Refusal};
 use turnkeep::relay::{ClientAddr, Event, Now, Path, PeerAddr, Server, ServerAddr};
@@ -65,7 +65,8 @@ pub(crate) fn try_start(config: &EngineConfig) -> Result<Relay, EngineError> {
     let policy = Fragile(TestPolicy::new(10_000));
     let server = move |_| Server::new(settings(), policy.clone(), SystemEntropy::new().unwrap());
     let recorded = events.clone();
-    let engine = Engine::start(config, server, move |worker| Recorder { worker, events: recorded.clone() })?;
+    let sink = move |worker| Recorder { worker, events: recorded.clone() };
+    let engine = Engine::start(config, Clock::start(), server, sink)?;
     Ok(Relay { engine, events })
 }
 

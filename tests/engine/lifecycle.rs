@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use turnkeep::engine::{Engine, EngineConfig, PortUsage, SystemEntropy};
+use turnkeep::engine::{Clock, Engine, EngineConfig, PortUsage, SystemEntropy};
 use turnkeep::relay::seam::EventSink;
 use turnkeep::relay::{CloseReason, DropReason, Event, Family, Server};
 
@@ -56,7 +56,7 @@ fn a_sink_that_blocks_delays_a_stop_no_longer_than_it_may() {
     let policy = TestPolicy::new(1);
     let server = move |_| Server::new(settings(), policy.clone(), SystemEntropy::new().unwrap());
     let sink = move |_| Blocked(blocked.lock().unwrap().take().expect("one worker, one sink"));
-    let engine = Engine::start(&loopback(), server, sink).unwrap();
+    let engine = Engine::start(&loopback(), Clock::start(), server, sink).unwrap();
     Client::of(engine.listening()[0].address).knock();
     let begun = Instant::now();
     while engine.ports(Family::V4).unwrap().used == 0 {
