@@ -158,6 +158,20 @@ fn a_service_outlives_a_hang_up_and_ends_on_an_interrupt() {
 }
 
 #[test]
+fn a_signal_during_the_start_ends_it_cleanly() {
+    // So many workers take a while to start.
+    let relay = Relay::new().replaced("workers = 1", "workers = 64");
+    let mut program = relay.serve();
+    while !fs::exists(relay.path("audit.jsonl")).expect("a directory") {
+        assert!(program.ended().is_none(), "{}", program.output());
+    }
+    program.signal("TERM");
+    let status = wait_for(PATIENCE, || program.ended()).expect("it ends");
+    assert_eq!(status.code(), Some(0), "{}", program.output());
+    assert!(program.output().contains(" INFO SIGTERM: stopping"), "{}", program.output());
+}
+
+#[test]
 fn the_trail_goes_on_where_its_file_is_moved_away() {
     let relay = Relay::new();
     let mut program = relay.serve_until_ready("");

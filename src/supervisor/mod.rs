@@ -5,6 +5,7 @@
 mod failure;
 mod refusals;
 mod report;
+mod signals;
 mod thrift;
 mod try_out;
 mod wall_clock;
@@ -14,7 +15,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{debug, error, info, warn};
 
 pub use failure::Failure;
@@ -32,6 +32,7 @@ use crate::relay::{Event, NonceKey, Server};
 use crate::telemetry;
 use refusals::{RefusalHandle, RefusalLog};
 use report::{Minute, Traffic};
+use signals::{Signals, Told};
 use thrift::Thrift;
 use wall_clock::WallClock;
 
@@ -87,9 +88,11 @@ pub fn run(plan: Plan, ready: impl FnOnce(Ready<'_>)) -> Result<(), Failure> {
     telemetry::start(&plan.config.log).map_err(Failure::Telemetry)?;
     prepare_process(&plan);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+    // Heeded from here on, so that one which comes too early ends it as a later one does.
+    let mut signals = runtime.block_on(async { Signals::listen() }).map_err(Failure::Runtime)?;
     let is_attended = plan.is_attended;
     let mut running = Running::start(plan)?;
-    let watched = runtime.block_on(running.watch(is_attended, ready));
+    let watched = runtime.block_on(running.watch(&mut signals, is_attended, ready));
     let ended = running.stop();
     watched.and(ended)
 }
@@ -163,8 +166,12 @@ impl Running {
     }
 
     /// Reports that all is up, and waits until a signal ends it or it ends by itself.
-    async fn watch(&mut self, is_attended: bool, ready: impl FnOnce(Ready<'_>)) -> Result<(), Failure> {
-        let mut signals = Signals::listen().map_err(Failure::Runtime)?;
+    async fn watch(
+        &mut self,
+        signals: &mut Signals,
+        is_attended: bool,
+        ready: impl FnOnce(Ready<'_>),
+    ) -> Result<(), Failure> {
         self.report();
         ready(Ready { listening: self.engine.listening(), authenticator: &self.policy.current().authenticator });
         let mut ticks = tokio::time::interval(WATCH_EVERY);
@@ -314,47 +321,6 @@ impl EventSink for Tee {
         self.refusals.see(&event);
         if let Some(audit) = &mut self.audit {
             audit.record(event);
-        }
-    }
-}
-
-/// What a signal tells the relay.
-enum Told {
-    /// To end.
-    Stop(&'static str),
-    /// To go on in a new audit file, if the old one was moved away.
-    Look(&'static str),
-}
-
-/// The signals that the relay heeds.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hang_up: Signal,
-    user_1: Signal,
-    user_2: Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-            user_1: signal(SignalKind::user_defined1())?,
-            user_2: signal(SignalKind::user_defined2())?,
-        })
-    }
-
-    async fn next(&mut self, is_attended: bool) -> Told {
-        tokio::select! {
-            _ = self.interrupt.recv() => Told::Stop("SIGINT"),
-            _ = self.terminate.recv() => Told::Stop("SIGTERM"),
-            // It goes with its terminal.
-            _ = self.hang_up.recv() => if is_attended { Told::Stop("SIGHUP") } else { Told::Look("SIGHUP") },
-            // Other daemons reopen their logs at one of these; unheeded, they would kill.
-            _ = self.user_1.recv() => Told::Look("SIGUSR1"),
-            _ = self.user_2.recv() => Told::Look("SIGUSR2"),
         }
     }
 }
