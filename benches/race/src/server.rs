@@ -115,7 +115,8 @@ impl Server {
                     Some(&"merged") => "the same with UDP_GRO and UDP_SEGMENT",
                     _ => "recvfrom and sendto",
                 };
-                let window = if arguments.contains(&"150") { ", gathering for 150 µs under load" } else { "" };
+                let window =
+                    if arguments.contains(&"150") { ", gathering for 150 µs under load as turnkeep does" } else { "" };
                 let switch = if arguments.contains(&"switch") { ", its own clients switched inside" } else { "" };
                 format!("receives and sends, nothing else: {how}{window}{switch}")
             }

@@ -50,31 +50,28 @@ impl Forwarder {
 
     pub(crate) fn run(&mut self) -> io::Result<()> {
         let mut marks = Vec::new();
-        let mut last = Instant::now();
+        let mut pace = Pace::new(self.window);
         loop {
+            std::thread::sleep(pace.nap);
             self.epoll.wait(&mut marks)?;
+            let woken = Instant::now();
+            let mut packets = 0;
             for &mark in &marks {
-                match mark {
+                packets += match mark {
                     LISTENER => self.read_clients(),
                     place => self.read_peers(usize::try_from(place).unwrap_or(usize::MAX)),
-                }
+                };
                 if self.arena.room() < 2 * BATCH {
                     self.send();
                 }
             }
             self.send();
-            if !self.window.is_zero() {
-                let now = Instant::now();
-                // Who comes seldom is served at once; in a stream of packets the next wait shall end with several.
-                if now - last < 4 * self.window {
-                    std::thread::sleep(self.window);
-                }
-                last = now;
-            }
+            pace.learn(woken, packets);
         }
     }
 
-    fn read_clients(&mut self) {
+    fn read_clients(&mut self) -> u32 {
+        let mut heard = 0;
         loop {
             let asked = self.asks;
             self.received.clear();
@@ -89,8 +86,9 @@ impl Forwarder {
                     None => {}
                 }
             }
+            heard += u32::try_from(got).unwrap_or(u32::MAX);
             if got < asked || asked == 1 || self.arena.room() < 2 * BATCH {
-                return;
+                return heard;
             }
         }
     }
@@ -123,10 +121,11 @@ impl Forwarder {
         }
     }
 
-    fn read_peers(&mut self, place: usize) {
+    fn read_peers(&mut self, place: usize) -> u32 {
+        let mut heard = 0;
         loop {
             let Some(allocation) = self.table.at_mut(place) else {
-                return;
+                return heard;
             };
             let asked = allocation.asks;
             self.received.clear();
@@ -135,8 +134,9 @@ impl Forwarder {
             for index in 0..self.received.len() {
                 self.down(place, self.received[index]);
             }
+            heard += u32::try_from(got).unwrap_or(u32::MAX);
             if got < asked || asked == 1 || self.arena.room() < 2 * BATCH {
-                return;
+                return heard;
             }
         }
     }
@@ -185,6 +185,29 @@ impl Forwarder {
     fn send(&mut self) {
         self.outbox.send(&self.arena);
         self.arena.clear();
+    }
+}
+
+/// When to look again, as turnkeep's engine decides it (`src/engine/pace.rs`): the gap to it must not be the pace.
+struct Pace {
+    window: Duration,
+    nap: Duration,
+    woken: Instant,
+}
+
+impl Pace {
+    fn new(window: Duration) -> Self {
+        Self { window, nap: Duration::ZERO, woken: Instant::now() }
+    }
+
+    /// After a turn that began at `woken` and found `packets`: when several come within a window, the next turn begins a
+    /// window after this one; who comes seldom is served at once.
+    fn learn(&mut self, woken: Instant, packets: u32) {
+        let period = woken - std::mem::replace(&mut self.woken, woken);
+        self.nap = match self.window * packets >= 2 * period {
+            true => self.window.saturating_sub(woken.elapsed()),
+            false => Duration::ZERO,
+        };
     }
 }
 
