@@ -10,7 +10,10 @@
 //! | engine | `engine` | sockets and threads; no policy |
 //! | service | `config`, `telemetry`, `supervisor`, `load` | puts the floors together and runs them; measures servers |
 //! | cli | `cli` | the commands |
+//!
+//! Beside the floors stands what is arithmetic alone: [`calendar`].
 
+pub mod calendar;
 #[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]

@@ -1,5 +1,7 @@
 //! Figures as people read them: with units, thousands apart, and no more digits than were measured.
 
+use crate::calendar::Civil;
+
 /// A time in microseconds: `4.20 µs`, `41.5 µs`, `310 µs`, `1.10 ms`, `2.00 s`.
 pub(super) fn micros(micros: f64) -> String {
     match micros {
@@ -81,24 +83,8 @@ pub(super) fn bytes(bytes: f64) -> String {
 
 /// A time of day, in milliseconds since 1970: `2026-11-21 18:31:40 UTC`.
 pub(super) fn utc(unix_ms: u64) -> String {
-    let secs = unix_ms / 1000;
-    let (days, of_day) = (secs / 86_400, secs % 86_400);
-    let (year, month, day) = civil(days);
-    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    let Civil { year, month, day, hour, minute, second } = Civil::from_unix_secs(unix_ms / 1000);
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
-}
-
-/// Year, month and day of a day since 1970-01-01 (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-fn civil(days: u64) -> (u64, u64, u64) {
-    // Years begin in March, so that the leap day is their last; an era is 400 of them.
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_based = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * march_based + 2) / 5 + 1;
-    let month = if march_based < 10 { march_based + 3 } else { march_based - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
 /// Three significant digits, as many as a histogram has.

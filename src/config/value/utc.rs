@@ -8,6 +8,8 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 use toml::value::{Datetime, Offset};
 
+use crate::calendar::{Civil, days_from_civil};
+
 /// A point in time, in whole seconds since 1970-01-01T00:00:00Z; written as a TOML offset date-time (RFC 3339).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UtcTime(u64);
@@ -31,7 +33,7 @@ impl UtcTime {
             Offset::Z => 0,
             Offset::Custom { minutes } => i64::from(minutes),
         };
-        let days = days_from_civil(i64::from(date.year), i64::from(date.month), i64::from(date.day));
+        let days = days_from_civil(date.year.into(), date.month, date.day);
         let minutes = i64::from(time.hour) * 60 + i64::from(time.minute) - offset_minutes;
         let secs = days * 86_400 + minutes * 60 + i64::from(time.second.unwrap_or(0));
         u64::try_from(secs).ok().map(Self)
@@ -40,33 +42,9 @@ impl UtcTime {
 
 impl fmt::Display for UtcTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (year, month, day) = civil_from_days(self.0 / 86_400);
-        let second = self.0 % 86_400;
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        let Civil { year, month, day, hour, minute, second } = Civil::from_unix_secs(self.0);
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
     }
-}
-
-/// Days from 1970-01-01 to a date of the proleptic Gregorian calendar, counted in years that start in March, so that
-/// the leap day comes last.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let month = (month + 9) % 12;
-    let day_of_year = (153 * month + 2) / 5 + day - 1;
-    year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year - 719_468
-}
-
-/// The date `days` after 1970-01-01: year, month, day.
-fn civil_from_days(days: u64) -> (u64, u64, u64) {
-    const DAYS_IN_400_YEARS: u64 = 146_097;
-    let days = days + 719_468;
-    let (era, day) = (days / DAYS_IN_400_YEARS, days % DAYS_IN_400_YEARS);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (era * 400 + year + carry, month, day)
 }
 
 impl<'de> Deserialize<'de> for UtcTime {

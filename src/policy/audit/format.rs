@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use crate::calendar::Civil;
 use crate::relay::Now;
 use crate::relay::event::AllocationUuid;
 
@@ -11,34 +12,14 @@ pub(super) struct Timestamp(pub(super) Now);
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.unix_millis.min(LAST_MILLISECOND);
-        let (days, in_day) = (millis / DAY, millis % DAY);
-        let (year, month, day) = civil_from_days(days);
-        let (seconds, fraction) = (in_day / 1000, in_day % 1000);
-        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        let Civil { year, month, day, hour, minute, second } = Civil::from_unix_secs(millis / 1000);
+        let fraction = millis % 1000;
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:03}000000Z")
     }
 }
 
-/// A day in milliseconds.
-const DAY: u64 = 86_400_000;
-
 /// 9999-12-31T23:59:59.999Z: RFC 3339 has no later year.
 const LAST_MILLISECOND: u64 = 253_402_300_799_999;
-
-/// Year, month and day of the proleptic Gregorian calendar, from days since 1970-01-01. Howard Hinnant,
-/// "chrono-compatible low-level date algorithms": years that begin in March put the leap day last, 400 of them are an
-/// era of 146,097 days.
-#[expect(clippy::arithmetic_side_effects, reason = "days are at most those of the year 9999")]
-fn civil_from_days(days: u64) -> (u64, u64, u64) {
-    let since_march_0000 = days + 719_468;
-    let (era, day_of_era) = (since_march_0000 / 146_097, since_march_0000 % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
-}
 
 /// 8-4-4-4-12 hexadecimal digits (RFC 9562 §4).
 pub(super) struct Uuid<'a>(pub(super) &'a AllocationUuid);
@@ -71,27 +52,6 @@ mod tests {
         assert_eq!(at(4_107_542_399_000), "2100-02-28T23:59:59.000000000Z");
         assert_eq!(at(4_107_542_400_000), "2100-03-01T00:00:00.000000000Z");
         assert_eq!(at(u64::MAX), "9999-12-31T23:59:59.999000000Z");
-    }
-
-    #[test]
-    fn days_follow_one_another() {
-        let (mut year, mut month, mut day) = (1970, 1, 1);
-        for days in 0..200_000 {
-            assert_eq!(civil_from_days(days), (year, month, day));
-            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-            let last = match month {
-                2 => 28 + u64::from(leap),
-                4 | 6 | 9 | 11 => 30,
-                _ => 31,
-            };
-            day += 1;
-            if day > last {
-                (month, day) = (month + 1, 1);
-            }
-            if month > 12 {
-                (year, month) = (year + 1, 1);
-            }
-        }
     }
 
     #[test]
