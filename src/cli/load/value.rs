@@ -1,0 +1,49 @@
+//! Values with units.
+
+use std::time::Duration;
+
+use crate::config::value::parse_period;
+
+/// `50000` or `50k`.
+pub(in crate::cli) fn rate(text: &str) -> Result<f64, String> {
+    let (digits, scale) = match text.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, 1e3),
+        None => (text.strip_suffix('M').unwrap_or(text), if text.ends_with('M') { 1e6 } else { 1.0 }),
+    };
+    let value = digits.parse::<f64>().ok().filter(|value| value.is_finite() && *value > 0.0);
+    value.map(|value| value * scale).ok_or_else(|| "write it like 500, 50k or 1.5M".into())
+}
+
+/// `0.1%`.
+pub(in crate::cli) fn share(text: &str) -> Result<f64, String> {
+    let percent = text.strip_suffix('%').and_then(|digits| digits.trim().parse::<f64>().ok());
+    let percent = percent.filter(|percent| (0.0..=100.0).contains(percent));
+    percent.map(|percent| percent / 100.0).ok_or_else(|| "write it like 0.1%".into())
+}
+
+/// `500us`, `10ms`, or what the configuration takes: `30s`, `10m`.
+pub(super) fn period(text: &str) -> Result<Duration, String> {
+    let scaled = |suffix: &str, scale: f64| {
+        let value: f64 = text.strip_suffix(suffix)?.trim().parse().ok()?;
+        Duration::try_from_secs_f64(value * scale).ok()
+    };
+    let found = scaled("us", 1e-6).or_else(|| scaled("ms", 1e-3)).or_else(|| scaled("s", 1.0));
+    found.or_else(|| parse_period(text)).ok_or_else(|| "write it like 500us, 10ms, 30s or 10m".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_units() {
+        assert_eq!([rate("500"), rate("50k"), rate("1.5M")], [Ok(500.0), Ok(50_000.0), Ok(1_500_000.0)]);
+        assert!(rate("0").is_err() && rate("k").is_err() && rate("-5").is_err() && rate("inf").is_err());
+        assert_eq!(share("0.1%").map(|share| (share * 1e6).round()), Ok(1000.0));
+        assert!(share("0.1").is_err() && share("101%").is_err());
+        assert_eq!(period("10ms"), Ok(Duration::from_millis(10)));
+        assert_eq!(period("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(period("2m"), Ok(Duration::from_mins(2)));
+        assert!(period("10").is_err() && period("-1s").is_err());
+    }
+}
