@@ -45,6 +45,14 @@ pub(super) struct Place {
     pub(super) number: u32,
 }
 
+/// Which packet of a flow a datagram is; what is no packet of a flow (a request) has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ticket {
+    pub(super) flow: u32,
+    /// In nanoseconds since the phase began.
+    pub(super) due_ns: u64,
+}
+
 /// All sockets.
 pub(super) struct Fleet {
     target: SocketAddr,
@@ -94,7 +102,7 @@ impl Fleet {
             target: settings.target,
             clients,
             peers,
-            sender: Sender::one_by_one(SEND_BATCH),
+            sender: if settings.merged { Sender::new(SEND_BATCH) } else { Sender::one_by_one(SEND_BATCH) },
             receiver: Receiver::new(RECEIVE_BATCH),
             buffers: vec![0; slot * RECEIVE_BATCH].into(),
             slot,
@@ -157,14 +165,14 @@ impl Fleet {
         Ok(())
     }
 
-    /// Queues a datagram of `len` bytes (a run, where `segment` is its datagrams' length), which `fill` writes. It
-    /// leaves from client or peer `number`: a client's goes to the server, a peer's to `to`.
+    /// Queues a datagram of `len` bytes, which `fill` writes. It leaves from client or peer `number`: a client's goes
+    /// to the server, a peer's to `to`.
     pub(super) fn queue(
         &mut self,
         from: Place,
         to: Option<SocketAddr>,
         len: usize,
-        segment: Option<u16>,
+        ticket: Option<Ticket>,
         fill: impl FnOnce(&mut [u8]),
     ) {
         let start = self.used;
@@ -180,7 +188,7 @@ impl Fleet {
             Role::Peer => &mut self.peers,
         };
         let (socket, from) = (side.socket_of(from.number), side.source(from.number));
-        side.queue.push(Queued { socket, start, len, to, from, segment });
+        side.queue.push(Queued { socket, start, len, to, from, ticket });
     }
 
     /// Nothing of `more` bytes can be queued before a flush.
@@ -188,11 +196,12 @@ impl Fleet {
         self.used + more + 64 > OUT_BYTES
     }
 
-    /// Sends what is queued; returns how many datagrams the kernel did not take, of clients and of peers.
-    pub(super) fn flush(&mut self) -> [u64; 2] {
-        let refused = [&mut self.clients, &mut self.peers].map(|side| side.flush(&mut self.sender, &self.out));
+    /// Sends what is queued, and tells `refused` what the kernel did not take.
+    pub(super) fn flush(&mut self, mut refused: impl FnMut(Option<Ticket>)) {
+        for side in [&mut self.clients, &mut self.peers] {
+            side.flush(&mut self.sender, &self.out, &mut refused);
+        }
         self.used = 0;
-        refused
     }
 
     /// Takes what has come in, up to one batch for each socket, and shows it to `see`; returns how many datagrams.
@@ -297,7 +306,7 @@ mod tests {
             let from = Place { role: Role::Client, number };
             fleet.queue(from, Some(to), 4, None, |bytes| bytes.copy_from_slice(&number.to_be_bytes()));
         }
-        assert_eq!(fleet.flush(), [0, 0]);
+        fleet.flush(|ticket| panic!("{ticket:?} was refused"));
         let mut got = Vec::new();
         while fleet.receive(
             || 0,
@@ -333,7 +342,7 @@ mod tests {
         for to in [old, new] {
             fleet.queue(Place { role: Role::Peer, number: 0 }, Some(to), 1, None, |_| {});
         }
-        fleet.flush();
+        fleet.flush(|_| panic!("it was refused"));
         let mut places = Vec::new();
         fleet.receive(|| 0, |_, incoming, _| places.push(incoming.place));
         assert_eq!(places, [None, Some(Place { role: Role::Client, number: 3 })]);
@@ -357,10 +366,26 @@ mod tests {
         settings.merged = true;
         let mut fleet = Fleet::open(&settings, 1).unwrap();
         let to = fleet.peer_address(0);
-        fleet.queue(Place { role: Role::Client, number: 0 }, Some(to), 250, Some(100), |bytes| bytes.fill(7));
-        assert_eq!(fleet.flush(), [0, 0]);
+        for len in [100, 100, 50] {
+            fleet.queue(Place { role: Role::Client, number: 0 }, Some(to), len, None, |bytes| bytes.fill(7));
+        }
+        fleet.flush(|_| panic!("it was refused"));
         let mut lengths = Vec::new();
         fleet.receive(|| 0, |_, _, bytes| lengths.push(bytes.len()));
         assert_eq!(lengths, [100, 100, 50]);
+    }
+
+    #[test]
+    fn the_kernels_refusals_are_told_packet_by_packet() {
+        let mut fleet = fleet("127.0.0.1:9", 2);
+        let (good, nowhere) = (fleet.peer_address(0), "127.0.0.1:0".parse().unwrap());
+        for (flow, to) in (0..).zip([good, nowhere, good]) {
+            let ticket = Some(Ticket { flow, due_ns: 7 });
+            fleet.queue(Place { role: Role::Client, number: 0 }, Some(to), 4, ticket, |bytes| bytes.fill(7));
+        }
+        fleet.queue(Place { role: Role::Client, number: 1 }, Some(nowhere), 4, None, |bytes| bytes.fill(7));
+        let mut refused = Vec::new();
+        fleet.flush(|ticket| refused.push(ticket));
+        assert_eq!(refused, [Some(Ticket { flow: 1, due_ns: 7 }), None]);
     }
 }

@@ -17,6 +17,8 @@ struct Tally {
     /// The first bytes of our transaction ids; the others say when the request was due.
     stamp: [u8; 4],
     requests: u64,
+    /// They are all as long.
+    request_len: u64,
     answers: u64,
     bytes_out: u64,
     bytes_in: u64,
@@ -30,7 +32,8 @@ pub(super) fn run(session: &mut Session<'_>) -> (Flood, Usage) {
         let begun_ns = session.clock.now();
         let (times, lateness) = (Times::new(), Times::new());
         let stamp = (super::mark::mix(begun_ns) as u32).to_be_bytes();
-        let mut tally = Tally { stamp, requests: 0, answers: 0, bytes_out: 0, bytes_in: 0, times, lateness };
+        let mut tally =
+            Tally { stamp, requests: 0, request_len: 0, answers: 0, bytes_out: 0, bytes_in: 0, times, lateness };
         let idle_ns = tally.pour(session, begun_ns);
         (tally, idle_ns)
     });
@@ -69,8 +72,10 @@ impl Tally {
                 next += 1;
             }
             if next > first {
-                let refused: u64 = session.fleet.flush().iter().sum();
-                self.requests -= refused.min(self.requests);
+                session.fleet.flush(|_| {
+                    self.requests -= 1;
+                    self.bytes_out -= self.request_len;
+                });
                 let after = session.clock.now();
                 (first..next).for_each(|index| self.lateness.note(after.saturating_sub(due(index))));
             }
@@ -103,7 +108,8 @@ impl Tally {
             bytes.copy_from_slice(&out[..len]);
         });
         self.requests += 1;
-        self.bytes_out += len as u64;
+        self.request_len = len as u64;
+        self.bytes_out += self.request_len;
     }
 
     fn receive(&mut self, session: &mut Session<'_>) -> usize {

@@ -159,11 +159,13 @@ impl Recorder {
         Some(sequence)
     }
 
-    /// Packets that the kernel did not take.
-    pub(super) fn not_sent(&mut self, direction: Direction, count: u64) {
+    /// A packet that was due at `due_ns`, and that the kernel did not take after all.
+    pub(super) fn not_sent(&mut self, direction: Direction, due_ns: u64) {
         let tally = &mut self.tallies[direction as usize];
-        tally.not_sent += count;
-        tally.sent -= count.min(tally.sent);
+        tally.not_sent += 1;
+        tally.sent = tally.sent.saturating_sub(1);
+        let row = self.row(due_ns);
+        row.sent = row.sent.saturating_sub(1);
     }
 
     /// A packet that came whole to the right place.
@@ -356,10 +358,13 @@ mod tests {
     fn what_the_kernel_refused_is_not_lost() {
         let mut recorder = Recorder::new([1, 0, 0], 64, SECOND_NS);
         (0..3).for_each(|sequence| assert_eq!(recorder.send(Direction::Up, 0, 0), Some(sequence)));
-        recorder.not_sent(Direction::Up, 1);
+        recorder.not_sent(Direction::Up, 0);
         recorder.arrive(arrived(0, 0, 0, 1));
-        let total = recorder.traffic(1.0).total;
-        assert_eq!((total.sent, total.not_sent, total.received, total.lost), (2, 1, 1, 1));
+        let traffic = recorder.traffic(1.0);
+        let Count { sent, not_sent, received, lost, .. } = traffic.total;
+        assert_eq!((sent, not_sent, received, lost), (2, 1, 1, 1));
+        let Second { sent, arrived, .. } = traffic.series[0];
+        assert_eq!((sent, arrived), (2, 1), "nor in its second");
     }
 
     #[test]

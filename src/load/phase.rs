@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::cast::Cast;
 use super::client::Client;
-use super::fleet::{Fleet, Incoming, Place, Role, SEND_BATCH};
+use super::fleet::{Fleet, Incoming, Place, Role, SEND_BATCH, Ticket};
 use super::mark::{Bodies, Mark, Read};
 use super::measure::{Arrived, Direction, Recorder};
 use super::schedule::{Course, Due, Frame, Schedule, Stream, nanos};
@@ -40,8 +40,6 @@ pub(super) struct Phase<'a> {
     /// Run and phase, as marks carry it.
     run: u32,
     start_ns: u64,
-    /// Bursts leave in one send.
-    merged: bool,
     /// When the frames of this turn were due.
     turn: Vec<u64>,
 }
@@ -124,7 +122,6 @@ impl<'a> Phase<'a> {
         course: Course,
         run: u32,
         start_ns: u64,
-        merged: bool,
     ) -> Result<Self, String> {
         let schedule = Schedule::new(course, streams);
         // Streams of one flow (voice and picture) share its numbers.
@@ -135,7 +132,7 @@ impl<'a> Phase<'a> {
             ));
         }
         let recorder = Recorder::new(flows.counts, most as u32, nanos(course.length));
-        Ok(Self { flows, schedule, recorder, run, start_ns, merged, turn: Vec::with_capacity(SEND_BATCH) })
+        Ok(Self { flows, schedule, recorder, run, start_ns, turn: Vec::with_capacity(SEND_BATCH) })
     }
 
     /// When the next packet is due, in nanoseconds since the run began.
@@ -162,39 +159,30 @@ impl<'a> Phase<'a> {
         let Some(client) = cast.client(flow.client) else { return };
         let frame = due.frame;
         let whole = |payload: u16| usize::from(payload) + overhead(flow.direction, client, payload);
-        let total: usize = (0..frame.packets).map(|index| whole(frame.payload_of(index))).sum();
         let (recorder, run) = (&mut self.recorder, self.run);
-        let mut write = |out: &mut [u8], payload: u16| {
+        for payload in (0..frame.packets).map(|index| frame.payload_of(index)) {
             // The ledger was made for every packet of the schedule.
             let Some(sequence) = recorder.send(flow.direction, due.flow, due.at_ns) else { return };
+            let ticket = Ticket { flow: due.flow, due_ns: due.at_ns };
             let mark = Mark { run, flow: due.flow, sequence, due_ns: due.at_ns };
-            write_packet(out, flow.direction, client, payload, |payload| bodies.write(&mark, payload));
-        };
-        if self.merged && frame.packets > 1 {
-            let segment = whole(frame.payload);
-            let as_u16 = u16::try_from(segment).ok();
-            fleet.queue(flow.from, flow.to, total, as_u16, |out| {
-                out.chunks_mut(segment).zip(0..).for_each(|(out, index)| write(out, frame.payload_of(index)));
+            fleet.queue(flow.from, flow.to, whole(payload), Some(ticket), |out| {
+                write_packet(out, flow.direction, client, payload, |payload| bodies.write(&mark, payload));
             });
-            return;
-        }
-        for payload in (0..frame.packets).map(|index| frame.payload_of(index)) {
-            fleet.queue(flow.from, flow.to, whole(payload), None, |out| write(out, payload));
         }
     }
 
-    /// What was queued has been handed to the kernel at `now_ns`, but for `refused` of clients and of peers.
-    pub(super) fn sent(&mut self, now_ns: u64, refused: [u64; 2]) {
+    /// The kernel did not take a packet.
+    pub(super) fn refused(&mut self, ticket: Ticket) {
+        if let Some(flow) = self.flows.flows.get(ticket.flow as usize) {
+            self.recorder.not_sent(flow.direction, ticket.due_ns);
+        }
+    }
+
+    /// What was queued has been handed to the kernel at `now_ns`.
+    pub(super) fn sent(&mut self, now_ns: u64) {
         let elapsed_ns = now_ns.saturating_sub(self.start_ns);
         for due_ns in self.turn.drain(..) {
             self.recorder.lateness.note(elapsed_ns.saturating_sub(due_ns));
-        }
-        let from_clients =
-            if self.flows.counts[Direction::Pair as usize] > 0 { Direction::Pair } else { Direction::Up };
-        for (direction, count) in [(from_clients, refused[0]), (Direction::Down, refused[1])] {
-            if count > 0 {
-                self.recorder.not_sent(direction, count);
-            }
         }
     }
 

@@ -208,7 +208,7 @@ impl<'a> Session<'a> {
         self.run = (self.run & 0xFFFF_FF00) | (self.run.wrapping_add(1) & 0xFF);
         let mark = self.mark();
         let start_ns = self.clock.now() + 1_000_000;
-        let mut phase = Phase::new(flows, streams, course, self.run, start_ns, self.settings.merged)?;
+        let mut phase = Phase::new(flows, streams, course, self.run, start_ns)?;
         let rate = streams.iter().map(packets_per_s).sum();
         let end_ns = start_ns + nanos(course.length);
         let (mut idle_ns, mut next_tick_ns, mut ticks) = (0, start_ns + 1_000_000_000, 0);
@@ -295,18 +295,28 @@ impl<'a> Session<'a> {
             sends |= phase.emit(now, &mut self.fleet, &self.bodies, &self.cast);
         }
         if sends {
-            let refused = self.fleet.flush();
-            if let Some(phase) = phase.as_deref_mut() {
-                phase.sent(self.clock.now(), refused);
-            }
+            self.flush(phase.as_deref_mut());
         }
         self.receive(phase) > 0 || sends
+    }
+
+    /// Hands over what is queued. A request that the kernel does not take goes out again in its time, as one that was
+    /// lost does.
+    fn flush(&mut self, mut phase: Option<&mut Phase<'_>>) {
+        self.fleet.flush(|ticket| {
+            if let (Some(ticket), Some(phase)) = (ticket, phase.as_deref_mut()) {
+                phase.refused(ticket);
+            }
+        });
+        if let Some(phase) = phase {
+            phase.sent(self.clock.now());
+        }
     }
 
     fn drain(&mut self, phase: &mut Phase<'_>) {
         let now = self.clock.now();
         if self.cast.tend(now, &mut self.fleet) {
-            self.fleet.flush();
+            self.flush(Some(phase));
         }
         if self.receive(Some(phase)) == 0 {
             self.rest(None, Some(now + 1_000_000));

@@ -70,12 +70,6 @@ impl Control {
         self.put_source(len, to, from)
     }
 
-    /// The same for a run of datagrams of `segment` bytes each (UDP_SEGMENT), without TOS.
-    pub(crate) fn set_run(&mut self, to: IpAddr, from: Option<IpAddr>, segment: u16) -> usize {
-        let len = self.put(0, libc::SOL_UDP, libc::UDP_SEGMENT, segment.to_ne_bytes());
-        self.put_source(len, to, from)
-    }
-
     /// Appends to the first `len` bytes where a run is to be cut (UDP_SEGMENT), and returns the new length.
     pub(crate) fn and_segment(&mut self, len: usize, segment: u16) -> usize {
         self.put(len, libc::SOL_UDP, libc::UDP_SEGMENT, segment.to_ne_bytes())

@@ -112,8 +112,13 @@ mod tests {
         let huge = vec![0; 65_508];
         let too_long = Outgoing { bytes: &huge, ..good };
         let port_zero = Outgoing { to: "127.0.0.1:0".parse().unwrap(), ..good };
-        let sent = Sender::new(4).send(from.as_fd(), [good, too_long, port_zero, good].into_iter());
-        assert_eq!(sent, Sent { sent: 2, too_long: 1, failed: 1, ..Sent::default() });
+        for (capacity, mut sender) in [2, 4].map(|capacity| (capacity, Sender::new(capacity))) {
+            let mut refused = Vec::new();
+            let datagrams = [good, too_long, port_zero, good].into_iter();
+            let sent = sender.send_noting(from.as_fd(), datagrams, &mut |range| refused.extend(range));
+            assert_eq!(sent, Sent { sent: 2, too_long: 1, failed: 1, ..Sent::default() });
+            assert_eq!(refused, [1, 2], "{capacity} at once");
+        }
     }
 
     /// Bytes that arrived, and the length of their segments.

@@ -4,6 +4,7 @@
 use std::io;
 use std::iter::Peekable;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
@@ -103,16 +104,28 @@ impl Sender {
     /// Sends all `datagrams` through `socket` in their order. Never waits: a datagram that the kernel does not take is
     /// dropped and counted, as a router would; when the socket's buffer is full all behind it are.
     pub(crate) fn send<'b>(&mut self, socket: BorrowedFd<'_>, datagrams: impl Iterator<Item = Outgoing<'b>>) -> Sent {
+        self.send_noting(socket, datagrams, &mut |_| {})
+    }
+
+    /// The same, and tells `refused` which of them (numbered from 0) the kernel did not take.
+    pub(crate) fn send_noting<'b>(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        datagrams: impl Iterator<Item = Outgoing<'b>>,
+        refused: &mut dyn FnMut(Range<usize>),
+    ) -> Sent {
         let mut sent = Sent::default();
-        let mut datagrams = datagrams.peekable();
+        let (mut datagrams, mut before) = (datagrams.peekable(), 0);
         loop {
             let filled = self.fill(&mut datagrams);
             if filled == 0 {
                 return sent;
             }
+            let mut note = |range: Range<usize>| refused(before + range.start..before + range.end);
             // SAFETY: `fill` has pointed the first `filled` headers at rows and vectors of `self`, and these at bytes
             // that `'b` keeps borrowed.
-            unsafe { self.send_filled(socket, filled, &mut sent) };
+            unsafe { self.send_filled(socket, filled, &mut sent, &mut note) };
+            before += self.datagrams(0..filled);
         }
     }
 
@@ -140,13 +153,19 @@ impl Sender {
 
     /// # Safety
     /// The first `filled` headers must point at rows and vectors of `self`, and these at bytes that are alive.
-    unsafe fn send_filled(&mut self, socket: BorrowedFd<'_>, filled: usize, tally: &mut Sent) {
+    unsafe fn send_filled(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        filled: usize,
+        tally: &mut Sent,
+        refused: &mut dyn FnMut(Range<usize>),
+    ) {
         let mut done = 0;
         while done < filled {
             // SAFETY: the caller vouches for the headers; those from `done` to `filled` are within the array.
             let result = unsafe { self.call(socket, done, filled) };
             if let Ok(sent @ 1..) = usize::try_from(result) {
-                tally.sent += self.datagrams(done..done + sent);
+                tally.sent += self.datagrams(done..done + sent) as u64;
                 done += sent;
                 continue;
             }
@@ -154,16 +173,19 @@ impl Sender {
             match io::Error::last_os_error().raw_os_error() {
                 Some(libc::EINTR) => {}
                 Some(libc::EAGAIN) => {
-                    tally.queue_full += self.datagrams(done..filled);
+                    tally.queue_full += self.datagrams(done..filled) as u64;
+                    refused(self.datagrams(0..done)..self.datagrams(0..filled));
                     return;
                 }
                 _ if self.rows[done].count > 1 => {
                     // SAFETY: as above.
-                    unsafe { self.send_apart(socket, done, tally) };
+                    unsafe { self.send_apart(socket, done, tally, refused) };
                     done += 1;
                 }
                 error => {
                     *tally.refused(error) += 1;
+                    let at = self.datagrams(0..done);
+                    refused(at..at + 1);
                     done += 1;
                 }
             }
@@ -199,17 +221,25 @@ impl Sender {
     ///
     /// # Safety
     /// The header with this index must be filled.
-    unsafe fn send_apart(&mut self, socket: BorrowedFd<'_>, index: usize, tally: &mut Sent) {
+    unsafe fn send_apart(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        index: usize,
+        tally: &mut Sent,
+        refused: &mut dyn FnMut(Range<usize>),
+    ) {
+        let first = self.datagrams(0..index);
         let row = &self.rows[index];
         let header = &mut self.headers[index].msg_hdr;
         header.msg_controllen = row.control_len as _;
         header.msg_iovlen = row.vectors as _;
-        for _ in 0..row.count {
+        for at in first..first + row.count {
             // SAFETY: the header points at as many vectors of the row as a datagram has.
             let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), header, FLAGS) };
             if sent < 0 {
                 let error = io::Error::last_os_error().raw_os_error();
                 *tally.refused(error) += 1;
+                refused(at..at + 1);
             } else {
                 tally.sent += 1;
             }
@@ -217,8 +247,8 @@ impl Sender {
         }
     }
 
-    fn datagrams(&self, rows: std::ops::Range<usize>) -> u64 {
-        self.rows[rows].iter().map(|row| row.count as u64).sum()
+    fn datagrams(&self, rows: Range<usize>) -> usize {
+        self.rows[rows].iter().map(|row| row.count).sum()
     }
 }
 
