@@ -108,6 +108,8 @@ impl Load {
             duration: self.duration.unwrap_or(duration),
             warmup: self.warmup,
             ramp: self.ramp,
+            growth: self.grow,
+            key_frames: self.key_frames,
             steps: self.steps.clone(),
             search: self.find_capacity.then_some(Limits { max_loss: self.max_loss, max_p99: self.max_p99 }),
             setup_rate: self.setup_rate,

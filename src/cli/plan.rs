@@ -14,6 +14,8 @@ use crate::load::settings::Profile;
 
 /// Work out how large a relay has to be: ports, Mbit/s, packets/s, cores, memory
 ///
+/// Each participant is taken to send one stream and to get one from every other, as through a media server that
+/// forwards (SFU), or, of two, straight to each other: all that a relayed participant sends and gets passes the relay.
 /// Each line shows its arithmetic. Without a measured result it assumes what is safe and says so.
 #[derive(Debug, Args)]
 #[command(after_help = PLAN_HELP)]

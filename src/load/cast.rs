@@ -179,9 +179,9 @@ impl Cast {
         self.free(number);
     }
 
-    /// An answer outside of any client's life.
-    pub(super) fn note_error(&mut self, what: String) {
-        self.log.error(what);
+    /// Something outside of any client's life, so many times.
+    pub(super) fn note_errors(&mut self, what: String, count: u64) {
+        self.log.errors_of(what, count);
     }
 
     /// When something is due next, if nothing comes in.
@@ -218,7 +218,13 @@ impl Log {
     }
 
     fn error(&mut self, what: String) {
-        *self.errors.entry(what).or_insert(0) += 1;
+        self.errors_of(what, 1);
+    }
+
+    fn errors_of(&mut self, what: String, count: u64) {
+        if count > 0 {
+            *self.errors.entry(what).or_insert(0) += count;
+        }
     }
 }
 

@@ -182,6 +182,11 @@ impl Client {
         matches!(self.doing, Doing::Ready | Doing::Refreshing(_))
     }
 
+    /// It could not send yet.
+    pub(super) fn is_on_the_way(&self) -> bool {
+        matches!(self.doing, Doing::Nothing | Doing::Allocated | Doing::Step(_)) || self.relayed.is_none()
+    }
+
     /// Nothing more will happen: it has failed, or is free.
     pub(super) fn is_gone(&self) -> bool {
         self.doing == Doing::Gone

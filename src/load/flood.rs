@@ -129,7 +129,7 @@ impl Tally {
                 self.times.note(now.saturating_sub(u64::from_be_bytes(*due)));
                 let code = message.get::<ErrorCode<'_>>().ok().flatten().map_or(0, |error| error.code);
                 if (message.class(), code) != (Class::Error, 401) {
-                    cast.note_error(format!("flood {code}"));
+                    cast.note_errors(format!("flood {code}"), 1);
                 }
             },
         )

@@ -21,10 +21,11 @@ pub(super) struct Flow {
     /// The client it begins or ends at; of a pair the one that sends.
     client: u32,
     from: Place,
-    /// None: to the server.
-    to: Option<SocketAddr>,
     arrives: Place,
 }
+
+/// More than the longest frame takes, headers and gaps included: a key frame of 55 packets, or a burst of 64.
+const MOST_OF_A_FRAME: usize = 1 << 17;
 
 /// The flows of a run: those up come first, then down, then pairs.
 pub(super) struct Flows {
@@ -40,28 +41,28 @@ pub(super) struct Phase<'a> {
     /// Run and phase, as marks carry it.
     run: u32,
     start_ns: u64,
+    /// Packets that were due before their allocation was there: it came late, or not at all.
+    pub(super) absent: u64,
     /// When the frames of this turn were due.
     turn: Vec<u64>,
 }
 
 impl Flows {
-    /// Of all clients that are ready.
+    /// Of all clients that are ready; where they grow, of all.
     pub(super) fn of(settings: &Settings, cast: &Cast, fleet: &Fleet) -> Self {
+        let takes_part = |client: &Client| client.is_ready() || !settings.growth.is_zero();
         let ready: Vec<u32> =
-            (0..).zip(cast.clients()).filter(|(_, c)| c.is_ready()).map(|(number, _)| number).collect();
-        let relayed = |number: u32| cast.client(number).and_then(Client::relayed);
+            (0..).zip(cast.clients()).filter(|(_, client)| takes_part(client)).map(|(number, _)| number).collect();
         let up = |number: &u32| Flow {
             direction: Direction::Up,
             client: *number,
             from: Place { role: Role::Client, number: *number },
-            to: None,
             arrives: fleet.place(Role::Peer, *number),
         };
         let down = |number: &u32| Flow {
             direction: Direction::Down,
             client: *number,
             from: Place { role: Role::Peer, number: *number },
-            to: relayed(*number),
             arrives: fleet.place(Role::Client, *number),
         };
         let pair = |number: &u32| Flow {
@@ -89,20 +90,21 @@ impl Flows {
 
     /// What they send at `rate_per_s` in all, or, without, as the profile says.
     pub(super) fn streams(&self, settings: &Settings, rate_per_s: f64) -> Vec<Stream> {
-        let shapes = settings.profile.shapes();
+        let shapes = settings.profile.shapes(settings.key_frames);
         let mut streams = Vec::new();
         let mut first_flow = 0;
         for flows in self.counts.into_iter().filter(|flows| *flows > 0) {
             if shapes.is_empty() {
                 let frame = Frame::equal(settings.burst, settings.payload);
                 let frames_per_s = rate_per_s / self.flows.len() as f64 / f64::from(settings.burst);
-                streams.push(Stream { first_flow, flows, frames_per_s, frame });
+                streams.push(Stream { first_flow, flows, frames_per_s, frame, key: None });
             }
             let shaped = |shape: &super::settings::Shape| Stream {
                 first_flow,
                 flows,
                 frames_per_s: shape.frames_per_s,
                 frame: shape.frame,
+                key: shape.key,
             };
             streams.extend(shapes.iter().map(shaped));
             first_flow += flows;
@@ -132,7 +134,7 @@ impl<'a> Phase<'a> {
             ));
         }
         let recorder = Recorder::new(flows.counts, most as u32, nanos(course.length));
-        Ok(Self { flows, schedule, recorder, run, start_ns, turn: Vec::with_capacity(SEND_BATCH) })
+        Ok(Self { flows, schedule, recorder, run, start_ns, absent: 0, turn: Vec::with_capacity(SEND_BATCH) })
     }
 
     /// When the next packet is due, in nanoseconds since the run began.
@@ -145,7 +147,7 @@ impl<'a> Phase<'a> {
         let mut packets = 0;
         self.turn.clear();
         let Some(elapsed_ns) = now_ns.checked_sub(self.start_ns) else { return false };
-        while packets < SEND_BATCH && !fleet.is_full(1 << 16) {
+        while packets < SEND_BATCH && !fleet.is_full(MOST_OF_A_FRAME) {
             let Some(due) = self.schedule.pop(elapsed_ns) else { break };
             packets += usize::from(due.frame.packets);
             self.turn.push(due.at_ns);
@@ -157,6 +159,10 @@ impl<'a> Phase<'a> {
     fn queue_frame(&mut self, due: Due, fleet: &mut Fleet, bodies: &Bodies, cast: &Cast) {
         let flow = self.flows.flows[due.flow as usize];
         let Some(client) = cast.client(flow.client) else { return };
+        if client.is_on_the_way() {
+            return self.absent += u64::from(due.frame.packets);
+        }
+        let to = client.relayed().filter(|_| flow.direction == Direction::Down);
         let frame = due.frame;
         let whole = |payload: u16| usize::from(payload) + overhead(flow.direction, client, payload);
         let (recorder, run) = (&mut self.recorder, self.run);
@@ -165,7 +171,7 @@ impl<'a> Phase<'a> {
             let Some(sequence) = recorder.send(flow.direction, due.flow, due.at_ns) else { return };
             let ticket = Ticket { flow: due.flow, due_ns: due.at_ns };
             let mark = Mark { run, flow: due.flow, sequence, due_ns: due.at_ns };
-            fleet.queue(flow.from, flow.to, whole(payload), Some(ticket), |out| {
+            fleet.queue(flow.from, to, whole(payload), Some(ticket), |out| {
                 write_packet(out, flow.direction, client, payload, |payload| bodies.write(&mark, payload));
             });
         }

@@ -153,6 +153,10 @@ pub struct PlanFacts {
     pub warmup_s: f64,
     /// How long the rate rises from 0 within the measured time.
     pub ramp_s: f64,
+    /// How long the allocations took to come into being within the measured time; 0: they were there before it.
+    pub growth_s: Option<f64>,
+    /// From one key frame of a picture to the next; none where there are none.
+    pub key_frames_s: Option<f64>,
     /// The seed of what is random; the same seed makes the same payloads.
     pub seed: u64,
 }
@@ -400,6 +404,27 @@ pub struct ServerMemory {
     pub freed_bytes: u64,
     /// (`allocated_bytes` less `before_bytes`) per allocation.
     pub per_allocation_bytes: Option<f64>,
+    /// What the kernel keeps beside it.
+    pub kernel: Option<KernelMemory>,
+}
+
+/// The kernel's memory for its own objects (`Slab` of `/proc/meminfo`), and the UDP sockets of the server's network
+/// namespace (`/proc/PID/net/sockstat`). Both are counted for everybody, not for a process: they mean the server only
+/// on a host that is quiet otherwise. The sockets of the load tester were there before.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct KernelMemory {
+    /// Before the first request.
+    pub slab_before_bytes: u64,
+    /// With all allocations, before traffic.
+    pub slab_allocated_bytes: u64,
+    /// After all allocations were freed.
+    pub slab_freed_bytes: u64,
+    /// Before the first request.
+    pub udp_sockets_before: u64,
+    /// With all allocations.
+    pub udp_sockets_allocated: u64,
+    /// By how much the slab has grown per allocation.
+    pub slab_per_allocation_bytes: Option<f64>,
 }
 
 /// The load tester itself.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::capacity::{Outcome, START, Search};
 use super::cast::needs_credentials;
 use super::phase::Flows;
-use super::result::{Count, Ended, Generator, LoadResult, PlanFacts, Server, Step, Traffic};
+use super::result::{Count, Ended, Generator, KernelMemory, LoadResult, PlanFacts, Server, Step, Traffic};
 use super::schedule::Course;
 use super::server::Memory;
 use super::session::{PhaseReport, Progress, Session, Usage};
@@ -89,7 +89,8 @@ impl Test<'_> {
     }
 
     fn relay(&mut self, session: &mut Session<'_>) -> Result<(), String> {
-        let setup_s = session.set_up();
+        let grows = !session.settings.growth.is_zero();
+        let setup_s = if grows { session.settings.growth.as_secs_f64() } else { session.set_up() };
         self.memory[1] = session.watch.memory();
         let flows = Flows::of(session.settings, &session.cast, &session.fleet);
         let outcome = match (flows.is_empty(), session.settings.profile) {
@@ -101,10 +102,16 @@ impl Test<'_> {
             (false, _) => self.traffic(session, &flows),
         };
         self.memory[2] = session.watch.memory();
+        if grows {
+            self.memory[1] = self.memory[2];
+        }
         let allocated = session.cast.clients().iter().filter(|client| client.relayed().is_some()).count();
         session.free_all();
         self.memory[3] = settled(session);
         self.result.setup = session.cast.setup(setup_s);
+        if allocated == 0 {
+            self.result.ended = Ended::SetupFailed;
+        }
         if self.result.ended != Ended::SetupFailed && allocated > 0 {
             self.note_memory_of(allocated);
         }
@@ -113,7 +120,7 @@ impl Test<'_> {
 
     /// Holds the allocations; nothing is sent but refreshes.
     fn idle(&mut self, session: &mut Session<'_>, flows: &Flows) -> Result<(), String> {
-        let course = Course { ramp: Duration::ZERO, length: session.settings.duration };
+        let course = Course { growth: session.settings.growth, ..Course::even(session.settings.duration) };
         let report = session.run_phase("idle", flows, &[], course)?;
         self.usage = Some(report.usage);
         Ok(())
@@ -124,7 +131,7 @@ impl Test<'_> {
         if let Some(limits) = settings.search {
             return self.search(session, flows, Search::new(limits, settings.rate.unwrap_or(START)));
         }
-        let course = Course { ramp: settings.ramp, length: settings.duration };
+        let course = Course { ramp: settings.ramp, growth: settings.growth, length: settings.duration };
         if settings.steps.is_empty() {
             let report = measure(session, flows, settings.total_rate(), course)?;
             self.keep(report);
@@ -144,7 +151,7 @@ impl Test<'_> {
     fn search(&mut self, session: &mut Session<'_>, flows: &Flows, mut search: Search) -> Result<(), String> {
         while let Some(probe) = search.next().filter(|_| !session.is_stopped()) {
             let length = session.settings.duration * if probe.is_confirmation { 2 } else { 1 };
-            let report = measure(session, flows, probe.rate_per_s, Course { ramp: Duration::ZERO, length })?;
+            let report = measure(session, flows, probe.rate_per_s, Course::even(length))?;
             if session.is_stopped() {
                 break;
             }
@@ -166,11 +173,21 @@ impl Test<'_> {
     }
 
     fn note_memory_of(&mut self, allocations: usize) {
-        let [before, allocated, ..] = self.memory.map(|memory| memory.bytes);
-        if before > 0 {
-            let each = (allocated as f64 - before as f64) / allocations as f64;
-            self.result.server.get_or_insert_default().memory.per_allocation_bytes = Some(each.round());
+        let [before, allocated, _, freed] = self.memory;
+        if before.bytes == 0 {
+            return;
         }
+        let each = |before: u64, after: u64| Some(((after as f64 - before as f64) / allocations as f64).round());
+        let memory = &mut self.result.server.get_or_insert_default().memory;
+        memory.per_allocation_bytes = each(before.bytes, allocated.bytes);
+        memory.kernel = Some(KernelMemory {
+            slab_before_bytes: before.slab_bytes,
+            slab_allocated_bytes: allocated.slab_bytes,
+            slab_freed_bytes: freed.slab_bytes,
+            udp_sockets_before: before.udp_sockets,
+            udp_sockets_allocated: allocated.udp_sockets,
+            slab_per_allocation_bytes: each(before.slab_bytes, allocated.slab_bytes),
+        });
     }
 
     /// Says what was used, by whom.
@@ -208,8 +225,8 @@ impl Test<'_> {
 fn measure(session: &mut Session<'_>, flows: &Flows, rate: f64, course: Course) -> Result<PhaseReport, String> {
     let streams = flows.streams(session.settings, rate);
     let warmup = session.settings.warmup.min(course.length);
-    if !warmup.is_zero() && course.ramp.is_zero() {
-        session.run_phase("warm-up", flows, &streams, Course { ramp: Duration::ZERO, length: warmup })?;
+    if !warmup.is_zero() && course.ramp.is_zero() && course.growth.is_zero() {
+        session.run_phase("warm-up", flows, &streams, Course::even(warmup))?;
     }
     session.run_phase("traffic", flows, &streams, course)
 }
@@ -271,7 +288,7 @@ fn settled(session: &Session<'_>) -> Memory {
 }
 
 fn plan_facts(settings: &Settings, clients: u32) -> PlanFacts {
-    let shapes = settings.profile.shapes();
+    let shapes = settings.profile.shapes(settings.key_frames);
     let is_raw = settings.profile == Profile::Raw;
     let largest = shapes.iter().map(|shape| shape.frame).max_by_key(|frame| frame.payload);
     PlanFacts {
@@ -287,6 +304,8 @@ fn plan_facts(settings: &Settings, clients: u32) -> PlanFacts {
         duration_s: settings.duration.as_secs_f64(),
         warmup_s: settings.warmup.as_secs_f64(),
         ramp_s: settings.ramp.as_secs_f64(),
+        growth_s: Some(settings.growth.as_secs_f64()),
+        key_frames_s: shapes.iter().any(|shape| shape.key.is_some()).then_some(settings.key_frames.as_secs_f64()),
         seed: settings.seed,
     }
 }

@@ -14,6 +14,17 @@ pub(super) struct Stream {
     pub(super) frames_per_s: f64,
     /// What one frame is.
     pub(super) frame: Frame,
+    /// What some are instead.
+    pub(super) key: Option<KeyFrame>,
+}
+
+/// A picture that stands alone, as encoders send one now and then. The flows of a stream send theirs at even distances
+/// from each other: calls that began at different times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KeyFrame {
+    /// Frames from one to the next, itself included; 1 and more.
+    pub(super) every: u32,
+    pub(super) frame: Frame,
 }
 
 /// Packets that leave at once.
@@ -34,7 +45,13 @@ pub(super) struct Course {
     pub(super) ramp: Duration,
     /// After which nothing is sent.
     pub(super) length: Duration,
+    /// How long the allocations take to come into being, one after the other at even distances, each sending from
+    /// then on; counted as part of `length`.
+    pub(super) growth: Duration,
 }
+
+/// How long a growing allocation is given to come into being before its first packet is due.
+const HEAD_START_NS: u64 = 250_000_000;
 
 /// A frame that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +88,7 @@ impl Schedule {
         let lane = |(number, stream): (usize, &Stream)| {
             let mut lane = Lane { stream: stream.clone(), index: 0, shift: number as f64 / count, next_ns: 0 };
             lane.next_ns = lane.time(course);
+            lane.pass_absent(course);
             lane
         };
         Self { course, lanes: live.enumerate().map(lane).collect() }
@@ -90,23 +108,55 @@ impl Schedule {
         if at_ns > now_ns || at_ns >= nanos(course.length) {
             return None;
         }
-        let flow = lane.stream.first_flow + (lane.index % u64::from(lane.stream.flows)) as u32;
-        lane.index += 1;
-        lane.next_ns = lane.time(course);
-        Some(Due { flow, at_ns, frame: lane.stream.frame })
+        let due = Due { flow: lane.stream.first_flow + lane.member(), at_ns, frame: lane.frame() };
+        lane.step(course);
+        lane.pass_absent(course);
+        Some(due)
     }
 
     /// The most packets that one flow sends.
     pub(super) fn most_packets_of_a_flow(&self) -> u64 {
         let most = |lane: &Lane| {
             let frames = (self.course.length.as_secs_f64() * lane.stream.frames_per_s).ceil() as u64 + 1;
-            frames * u64::from(lane.stream.frame.packets)
+            let key = lane
+                .stream
+                .key
+                .map_or(0, |key| (frames / u64::from(key.every.max(1)) + 1) * u64::from(key.frame.packets));
+            frames * u64::from(lane.stream.frame.packets) + key
         };
         self.lanes.iter().map(most).max().unwrap_or(0)
     }
 }
 
 impl Lane {
+    /// Whose frame is next, within the stream.
+    fn member(&self) -> u32 {
+        (self.index % u64::from(self.stream.flows)) as u32
+    }
+
+    /// What the next frame is.
+    fn frame(&self) -> Frame {
+        let Some(KeyFrame { every, frame }) = self.stream.key else { return self.stream.frame };
+        let (number, every) = (self.index / u64::from(self.stream.flows), u64::from(every.max(1)));
+        let ahead = u64::from(self.member()) * every / u64::from(self.stream.flows);
+        if (number + ahead).is_multiple_of(every) { frame } else { self.stream.frame }
+    }
+
+    fn step(&mut self, course: Course) {
+        self.index += 1;
+        self.next_ns = self.time(course);
+    }
+
+    /// Leaves out the frames of flows whose allocation is not there yet.
+    fn pass_absent(&mut self, course: Course) {
+        if course.growth.is_zero() {
+            return;
+        }
+        while self.next_ns < course.joins_ns(self.member(), self.stream.flows) + HEAD_START_NS {
+            self.step(course);
+        }
+    }
+
     /// When frame `index` is due.
     fn time(&self, course: Course) -> u64 {
         let per_s = self.stream.frames_per_s * f64::from(self.stream.flows);
@@ -116,6 +166,17 @@ impl Lane {
 }
 
 impl Course {
+    /// At full rate for all of `length`.
+    pub(super) const fn even(length: Duration) -> Self {
+        Self { ramp: Duration::ZERO, length, growth: Duration::ZERO }
+    }
+
+    /// When allocation `number` of `count` begins to come into being, in nanoseconds since the phase began. Those of a
+    /// pair begin together.
+    pub(super) fn joins_ns(&self, number: u32, count: u32) -> u64 {
+        (self.growth.as_secs_f64() * 1e9 * f64::from(number & !1) / f64::from(count.max(1))) as u64
+    }
+
     /// When as much has been sent as the full rate sends in `full_rate_s` seconds. During the ramp of length r the
     /// amount is t²/2r; behind it the ramp has cost r/2.
     fn time_of(&self, full_rate_s: f64) -> f64 {
@@ -135,6 +196,11 @@ impl Frame {
         Self { packets, payload, last_payload: payload }
     }
 
+    /// Payload of all.
+    pub(super) fn bytes(&self) -> u32 {
+        (0..self.packets).map(|index| u32::from(self.payload_of(index))).sum()
+    }
+
     /// Payload of the packet `index` of the frame.
     pub(super) fn payload_of(&self, index: u16) -> u16 {
         if index + 1 == self.packets { self.last_payload } else { self.payload }
@@ -150,11 +216,12 @@ mod tests {
     use super::*;
 
     fn stream(first_flow: u32, flows: u32, frames_per_s: f64) -> Stream {
-        Stream { first_flow, flows, frames_per_s, frame: Frame::single(160) }
+        Stream { first_flow, flows, frames_per_s, frame: Frame::single(160), key: None }
     }
 
     fn course(ramp_s: f64, length_s: f64) -> Course {
-        Course { ramp: Duration::from_secs_f64(ramp_s), length: Duration::from_secs_f64(length_s) }
+        let length = Duration::from_secs_f64(length_s);
+        Course { ramp: Duration::from_secs_f64(ramp_s), ..Course::even(length) }
     }
 
     fn all(mut schedule: Schedule) -> Vec<(u32, u64)> {
@@ -208,6 +275,40 @@ mod tests {
     fn a_frame_has_a_shorter_end() {
         let frame = Frame { packets: 3, payload: 1150, last_payload: 200 };
         assert_eq!([0, 1, 2].map(|index| frame.payload_of(index)), [1150, 1150, 200]);
+    }
+
+    #[test]
+    fn key_frames_come_in_turn() {
+        let key = Some(KeyFrame { every: 10, frame: Frame::equal(4, 160) });
+        let schedule = Schedule::new(course(0.0, 4.0), &[Stream { key, ..stream(0, 5, 10.0) }]);
+        let most = schedule.most_packets_of_a_flow();
+        let mut keys = Vec::new();
+        let mut schedule = schedule;
+        let mut packets = [0; 5];
+        while let Some(due) = schedule.pop(u64::MAX) {
+            packets[due.flow as usize] += u64::from(due.frame.packets);
+            if due.frame.packets == 4 {
+                keys.push((due.at_ns / 200_000_000, due.flow));
+            }
+        }
+        // One a flow and second, 200 ms apart: the one with the highest number is the farthest on.
+        let expected: Vec<_> = (0..20).map(|at| (at, [0, 4, 3, 2, 1][at as usize % 5])).collect();
+        assert_eq!(keys, expected);
+        assert!(packets.iter().all(|sent| *sent == 36 + 4 * 4 && *sent <= most), "{packets:?}, {most}");
+    }
+
+    #[test]
+    fn allocations_join_while_it_grows() {
+        let growing = Course { growth: Duration::from_secs(2), ..course(0.0, 4.0) };
+        let due = all(Schedule::new(growing, &[stream(0, 10, 100.0)]));
+        for flow in 0..10 {
+            let joins = growing.joins_ns(flow, 10) + HEAD_START_NS;
+            let times: Vec<_> = due.iter().filter(|(of, _)| *of == flow).map(|(_, at)| *at).collect();
+            assert!(times[0] >= joins && times[0] <= joins + 10_000_000, "{flow} begins at {}", times[0]);
+            // Fractions of a nanosecond are cut off.
+            assert!(times.windows(2).all(|pair| (pair[1] - pair[0]).abs_diff(10_000_000) <= 1));
+        }
+        assert_eq!(growing.joins_ns(7, 10), growing.joins_ns(6, 10), "a pair begins together");
     }
 
     #[test]

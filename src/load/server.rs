@@ -28,11 +28,13 @@ pub(super) struct Used {
     pub(super) involuntary: u64,
 }
 
-/// Memory of their own, in bytes.
+/// Memory of their own, in bytes, and what the kernel keeps for everybody.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Memory {
     pub(super) bytes: u64,
     pub(super) is_pss: bool,
+    pub(super) slab_bytes: u64,
+    pub(super) udp_sockets: u64,
 }
 
 /// Clock ticks of `/proc` are hundredths of a second on every Linux that is built today (USER_HZ).
@@ -90,7 +92,14 @@ impl Watch {
         let all: Result<Vec<u64>, _> = self.pids.iter().map(pss).collect();
         let is_pss = all.is_ok();
         let kib = all.unwrap_or_else(|_| self.pids.iter().map(|pid| rss(pid).unwrap_or(0)).collect());
-        Memory { bytes: kib.iter().sum::<u64>() * 1024, is_pss }
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let sockets = self.pids.first().map(|pid| read(&format!("/proc/{pid}/net/sockstat"))).unwrap_or_default();
+        Memory {
+            bytes: kib.iter().sum::<u64>() * 1024,
+            is_pss,
+            slab_bytes: number_after(&read("/proc/meminfo"), "\nSlab:") * 1024,
+            udp_sockets: number_after(&sockets, "\nUDP: inuse"),
+        }
     }
 }
 
@@ -153,7 +162,10 @@ mod tests {
         }
         let used = before.until(&watch.sample());
         assert!(used.cpu_ns >= 20_000_000, "{used:?}");
-        assert!(watch.memory().bytes > 1 << 20);
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let memory = watch.memory();
+        assert!(memory.bytes > 1 << 20 && memory.slab_bytes > 1 << 20 && memory.udp_sockets > 0, "{memory:?}");
+        drop(socket);
         assert_eq!(watch.names().len(), 1);
         assert!(own_cpu_ns() > 0 && watch.cpu_ns() > 0);
     }

@@ -14,7 +14,7 @@ use super::phase::{Flows, Phase, dispatch};
 use super::result::{KernelCounters, Second, Traffic};
 use super::schedule::{Course, Stream, nanos};
 use super::server::{Sample, Used, Watch, own_cpu_ns};
-use super::settings::{Path, Settings};
+use super::settings::{Path, Settings, Shape};
 
 /// How long what is on the way may take after the last packet was sent.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -211,6 +211,8 @@ impl<'a> Session<'a> {
         let mut phase = Phase::new(flows, streams, course, self.run, start_ns)?;
         let rate = streams.iter().map(packets_per_s).sum();
         let end_ns = start_ns + nanos(course.length);
+        // Those that are there already do not begin again.
+        let (mut joined, joining) = (0, if course.growth.is_zero() { 0 } else { self.cast.clients().len() as u32 });
         let (mut idle_ns, mut next_tick_ns, mut ticks) = (0, start_ns + 1_000_000_000, 0);
         let mut server_ns = self.watch.cpu_ns();
         let spins = !streams.is_empty() && std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
@@ -218,6 +220,10 @@ impl<'a> Session<'a> {
             let now = self.clock.now();
             if self.is_stopped() || now >= end_ns + nanos(OVERTIME) || (now >= end_ns && phase.next_ns().is_none()) {
                 break now.clamp(start_ns + 1, end_ns);
+            }
+            while joined < joining && start_ns + course.joins_ns(joined, joining) <= now {
+                self.cast.begin(joined, start_ns + course.joins_ns(joined, joining));
+                joined += 1;
             }
             let was_busy = self.turn(Some(&mut phase));
             self.introduce();
@@ -235,7 +241,8 @@ impl<'a> Session<'a> {
             if !was_busy {
                 if !spins {
                     let next = phase.next_ns().unwrap_or(end_ns).min(next_tick_ns);
-                    self.rest(Some(next), None);
+                    let joins = (joined < joining).then(|| start_ns + course.joins_ns(joined, joining));
+                    self.rest(Some(next), joins);
                 }
                 idle_ns += self.clock.now() - now;
             }
@@ -247,6 +254,7 @@ impl<'a> Session<'a> {
         if let Some(cpu) = (!self.watch.is_empty() && ticks == 0).then(|| self.watch.cpu_ns()) {
             phase.recorder.note_cpu(0, cpu.saturating_sub(server_ns) as f64 / 1e9);
         }
+        self.cast.note_errors("packet before its allocation".into(), phase.absent);
         let mut usage = self.usage(&mark, idle_ns);
         usage.strays += phase.recorder.strays;
         let duration_s = (sent_until_ns - start_ns) as f64 / 1e9;
@@ -397,5 +405,6 @@ pub(super) fn due_at(begun_ns: u64, index: u32, rate: f64) -> u64 {
 }
 
 fn packets_per_s(stream: &Stream) -> f64 {
-    stream.frames_per_s * f64::from(stream.flows) * f64::from(stream.frame.packets)
+    let Stream { flows, frames_per_s, frame, key, .. } = *stream;
+    f64::from(flows) * Shape { frame, frames_per_s, key }.packets_per_s()
 }

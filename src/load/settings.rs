@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::credential::Credentials;
 use super::mark::{MARK_LEN, MAX_PAYLOAD};
-use super::schedule::Frame;
+use super::schedule::{Frame, KeyFrame};
 use super::threshold::Threshold;
 use crate::engine::sys::segment::MAX_SEGMENTS;
 
@@ -17,6 +17,12 @@ pub const DEFAULT_ALLOCATIONS: u32 = 100;
 pub const MAX_ALLOCATIONS: u32 = 1 << 20;
 /// The most packets that one flow sends in one step: what it takes to account for each is one bit.
 pub const MAX_PACKETS_PER_FLOW: u64 = 1 << 31;
+
+/// From one key frame to the next. Live encoders send one when a receiver asks for it, which a loss or a newcomer
+/// makes it do, and many at least so often.
+pub const DEFAULT_KEY_FRAMES: Duration = Duration::from_secs(10);
+/// Packets of a key frame, for each of another.
+const KEY_FRAME_TIMES: u16 = 5;
 
 /// A load test.
 #[derive(Clone, Debug)]
@@ -49,6 +55,11 @@ pub struct Settings {
     pub warmup: Duration,
     /// How long the rate rises from 0 within the measured time.
     pub ramp: Duration,
+    /// How long the allocations take to come into being, one by one while traffic flows, within the measured time;
+    /// zero: all are there before it.
+    pub growth: Duration,
+    /// From one key frame of a picture to the next; zero: there are none.
+    pub key_frames: Duration,
     /// Rates to be held one after the other, instead of `rate`.
     pub steps: Vec<f64>,
     /// Search the highest rate within limits.
@@ -130,9 +141,28 @@ pub struct Limits {
 pub(super) struct Shape {
     pub(super) frame: Frame,
     pub(super) frames_per_s: f64,
+    pub(super) key: Option<KeyFrame>,
 }
 
-const AUDIO: Shape = Shape { frame: Frame::single(120), frames_per_s: 50.0 };
+impl Shape {
+    /// Packets/s on average.
+    pub(super) fn packets_per_s(&self) -> f64 {
+        self.per_s(|frame| f64::from(frame.packets))
+    }
+
+    /// Payload bits/s on average.
+    pub(super) fn bits_per_s(&self) -> f64 {
+        self.per_s(|frame| 8.0 * frame.bytes() as f64)
+    }
+
+    fn per_s(&self, of: impl Fn(&Frame) -> f64) -> f64 {
+        let more = self.key.map_or(0.0, |key| (of(&key.frame) - of(&self.frame)) / f64::from(key.every.max(1)));
+        self.frames_per_s * (of(&self.frame) + more)
+    }
+}
+
+const AUDIO: Shape = Shape { frame: Frame::single(120), frames_per_s: 50.0, key: None };
+const VIDEO_FRAMES_PER_S: f64 = 30.0;
 const VIDEO_PAYLOAD: u16 = 1150;
 
 impl Profile {
@@ -151,11 +181,14 @@ impl Profile {
         }
     }
 
-    /// What one direction of one allocation sends, where the profile says it.
-    pub(super) fn shapes(self) -> Vec<Shape> {
-        let video = |packets, last_payload| {
+    /// What one direction of one allocation sends, where the profile says it; of pictures with key frames at such
+    /// distances.
+    pub(super) fn shapes(self, key_frames: Duration) -> Vec<Shape> {
+        let every = (key_frames.as_secs_f64() * VIDEO_FRAMES_PER_S).round() as u32;
+        let video = |packets: u16, last_payload| {
             let frame = Frame { packets, payload: VIDEO_PAYLOAD, last_payload };
-            vec![AUDIO, Shape { frame, frames_per_s: 30.0 }]
+            let key = KeyFrame { every, frame: Frame { packets: packets * KEY_FRAME_TIMES, ..frame } };
+            vec![AUDIO, Shape { frame, frames_per_s: VIDEO_FRAMES_PER_S, key: (every > 0).then_some(key) }]
         };
         match self {
             Self::Raw | Self::Churn | Self::Idle | Self::Flood => Vec::new(),
@@ -163,8 +196,13 @@ impl Profile {
             Self::Video360 => video(2, 930),
             Self::Video720 => video(6, 500),
             Self::Video1080 => video(11, 1000),
-            Self::Data => vec![Shape { frame: Frame::equal(4, VIDEO_PAYLOAD), frames_per_s: 25.0 }],
+            Self::Data => vec![Shape { frame: Frame::equal(4, VIDEO_PAYLOAD), frames_per_s: 25.0, key: None }],
         }
+    }
+
+    /// Whether each client has one allocation from beginning to end.
+    fn holds_allocations(self) -> bool {
+        !matches!(self, Self::Churn | Self::Flood)
     }
 
     /// Whether it relays packets.
@@ -217,6 +255,8 @@ impl Settings {
             duration: Duration::from_secs(30),
             warmup: Duration::from_secs(1),
             ramp: Duration::ZERO,
+            growth: Duration::ZERO,
+            key_frames: DEFAULT_KEY_FRAMES,
             steps: Vec::new(),
             search: None,
             setup_rate: 1000.0,
@@ -259,6 +299,14 @@ impl Settings {
         if self.duration.is_zero() || self.ramp > self.duration {
             return Err("the measured time must be above 0, and at least as long as the ramp".into());
         }
+        if self.growth > self.duration || !(self.growth.is_zero() || self.ramp.is_zero()) {
+            return Err("allocations can grow in the measured time alone, and not while the rate rises".into());
+        }
+        let has_one_phase = self.steps.is_empty() && self.search.is_none();
+        let can_grow = self.profile.holds_allocations() && has_one_phase;
+        if !self.growth.is_zero() && !can_grow {
+            return Err("growing goes with traffic at one rate, and with idle allocations".into());
+        }
         if self.profile != Profile::Raw && (!self.steps.is_empty() || self.search.is_some()) {
             return Err("steps and a search change the rate: they go with the raw profile alone".into());
         }
@@ -287,8 +335,7 @@ impl Settings {
 
     /// Packets/s of `allocations` of a shaped profile, all directions together.
     fn shaped_rate(&self, allocations: u32) -> f64 {
-        let of_one = |shape: &Shape| shape.frames_per_s * f64::from(shape.frame.packets);
-        let of_flow: f64 = self.profile.shapes().iter().map(of_one).sum();
+        let of_flow: f64 = self.profile.shapes(self.key_frames).iter().map(Shape::packets_per_s).sum();
         of_flow * f64::from(self.path.directions() * allocations)
     }
 
@@ -325,6 +372,16 @@ mod tests {
         assert_eq!(Settings { profile: Profile::Audio, ..settings() }.allocations(), 100);
     }
 
+    /// 11 packets 30 times a second, and 44 more every 10 s; 10 x 1150 and 1000 bytes, and 44 x 1150 more.
+    #[test]
+    fn key_frames_are_part_of_the_rate() {
+        let [_, picture] = Profile::Video1080.shapes(DEFAULT_KEY_FRAMES)[..] else { panic!("voice and picture") };
+        assert!((picture.packets_per_s() - (330.0 + 4.4)).abs() < 1e-9);
+        assert!((picture.bits_per_s() - 8.0 * (30.0 * 12_500.0 + 5060.0)).abs() < 1e-6);
+        let [_, without] = Profile::Video1080.shapes(Duration::ZERO)[..] else { panic!("voice and picture") };
+        assert!((without.packets_per_s() - 330.0).abs() < 1e-9);
+    }
+
     #[test]
     fn what_cannot_be_is_refused_with_a_mend() {
         let wrong = |change: fn(&mut Settings), mend: &str| {
@@ -342,6 +399,9 @@ mod tests {
         wrong(|s| s.allocations = Some(0), "1 to");
         wrong(|s| (s.allocations, s.path) = (Some(3), Path::Pair), "even");
         wrong(|s| s.ramp = Duration::from_secs(31), "ramp");
+        wrong(|s| s.growth = Duration::from_secs(31), "measured time");
+        wrong(|s| (s.growth, s.ramp) = (Duration::from_secs(1), Duration::from_secs(1)), "while the rate rises");
+        wrong(|s| (s.growth, s.profile) = (Duration::from_secs(1), Profile::Churn), "one rate");
         wrong(|s| (s.profile, s.steps) = (Profile::Audio, vec![1.0]), "raw profile");
         wrong(|s| s.peer = Some("::1".parse().unwrap()), "family");
     }

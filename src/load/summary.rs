@@ -102,10 +102,13 @@ fn write_server(result: &LoadResult, out: &mut String) -> std::fmt::Result {
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let [before, allocated, freed] = [memory.before_bytes, memory.allocated_bytes, memory.freed_bytes].map(mib);
     write!(out, "memory     {before:.1} MiB before, {allocated:.1} allocated, {freed:.1} freed ({})", memory.source)?;
-    match memory.per_allocation_bytes {
-        Some(each) => writeln!(out, "; {each:.0} bytes per allocation"),
-        None => writeln!(out),
+    if let Some(each) = memory.per_allocation_bytes {
+        write!(out, "; {each:.0} bytes per allocation")?;
     }
+    if let Some(each) = memory.kernel.as_ref().and_then(|kernel| kernel.slab_per_allocation_bytes) {
+        write!(out, ", {each:.0} more of the kernel's (slab, whole host)")?;
+    }
+    writeln!(out)
 }
 
 fn times(latency: &Latency) -> String {

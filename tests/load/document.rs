@@ -80,6 +80,8 @@ pub(crate) fn sample() -> LoadResult {
             duration_s: 30.0,
             warmup_s: 1.0,
             ramp_s: 0.0,
+            growth_s: Some(0.0),
+            key_frames_s: Some(10.0),
             seed: 1,
         },
         transport: TransportFacts {
@@ -150,6 +152,14 @@ pub(crate) fn sample() -> LoadResult {
                 loaded_bytes: 22_400_000,
                 freed_bytes: 21_000_000,
                 per_allocation_bytes: Some(23_000.0),
+                kernel: Some(KernelMemory {
+                    slab_before_bytes: 900_000_000,
+                    slab_allocated_bytes: 900_190_000,
+                    slab_freed_bytes: 900_010_000,
+                    udp_sockets_before: 3,
+                    udp_sockets_allocated: 103,
+                    slab_per_allocation_bytes: Some(1900.0),
+                }),
             },
         }),
         generator: Generator {

@@ -54,17 +54,22 @@ fn bursts_leave_one_by_one_or_merged() {
 #[test]
 fn calls_have_their_shapes() {
     let rig = Rig::new();
-    // Packets/s of one direction of one call.
-    for (profile, per_s) in
-        [("audio", 50), ("video-360p", 110), ("video-720p", 230), ("video-1080p", 380), ("data", 100)]
+    // Packets/s of one direction of one call, and of its picture's frames.
+    for (profile, per_s, frame) in
+        [("audio", 50, 0), ("video-360p", 110, 2), ("video-720p", 230, 6), ("video-1080p", 380, 11), ("data", 100, 0)]
     {
         let result = load(&rig, &format!("--profile {profile} --allocations 2"));
         for name in ["up", "down"] {
             let count = direction(&result, name);
             assert_flawless(count);
-            assert_eq!(count.sent, 2 * per_s, "{profile}");
+            // One of the two sends a key frame in the first second: four times as many packets more.
+            assert_eq!(count.sent, 2 * per_s + 4 * frame, "{profile}");
         }
     }
+    let result = load(&rig, "--profile video-720p --allocations 2 --key-frames 500ms");
+    assert_eq!(direction(&result, "up").sent, 2 * 230 + 4 * 4 * 6, "each sends two of them");
+    let result = load(&rig, "--profile video-720p --allocations 2 --key-frames 0s");
+    assert_eq!(direction(&result, "up").sent, 2 * 230);
 }
 
 #[test]
@@ -83,6 +88,21 @@ fn ramps_and_steps_change_the_rate() {
     let result = load(&rig, "--steps 200,400");
     let sent: Vec<_> = result.steps.iter().map(|step| step.count.sent).collect();
     assert_eq!(sent, [200, 400]);
+}
+
+#[test]
+fn allocations_come_into_being_under_traffic() {
+    let rig = Rig::new();
+    for path in ["both", "pair"] {
+        let result = load(&rig, &format!("--rate 1000 --grow 500ms --path {path} --allocations 10"));
+        assert_eq!((result.setup.attempted, result.setup.succeeded), (10, 10));
+        let traffic = result.traffic.as_ref().expect("packets were relayed");
+        traffic.directions.values().for_each(assert_flawless);
+        // All from 250 ms to 750 ms on, pairs together.
+        assert!((540..=560).contains(&traffic.total.sent), "{path}: {}", traffic.total.sent);
+    }
+    let result = load(&rig, "--profile idle --grow 500ms");
+    assert_eq!((result.setup.succeeded, result.setup.steps["free"].count), (10, 10));
 }
 
 #[test]

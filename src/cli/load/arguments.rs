@@ -79,6 +79,12 @@ pub(in crate::cli) struct Load {
     /// Let the rate rise from 0 for so long within the measured time
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = period, help_heading = "Load")]
     pub(super) ramp: Duration,
+    /// Let the allocations come into being one by one over so long while traffic flows, within the measured time
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = period, help_heading = "Load")]
+    pub(super) grow: Duration,
+    /// From one key frame of a video to the next, each with five times the packets; 0s: none
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = period, help_heading = "Load")]
+    pub(super) key_frames: Duration,
     /// Rates to hold one after the other, such as 10k,20k,50k
     #[arg(long, value_name = "N/S,…", value_delimiter = ',', value_parser = rate, help_heading = "Load")]
     pub(super) steps: Vec<f64>,

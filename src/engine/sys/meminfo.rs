@@ -1,5 +1,5 @@
 //! What a socket has lost for want of buffer (socket(7), SO_MEMINFO), for those who ask now and then instead of having
-//! it told beside every datagram: that costs 3 % of receiving (perf, 280,000 datagrams/s of 160 bytes).
+//! it told beside every datagram, which takes the kernel a control message each.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};

@@ -59,9 +59,14 @@ impl Base {
         match server.and_then(|server| server.memory.per_allocation_bytes).filter(|each| *each > 0.0) {
             Some(each) => {
                 // What the kernel keeps for a socket is not in the process's memory.
-                base.bytes_per_allocation = each + KERNEL_BYTES;
-                let (each, kernel) = (units::bytes(each), units::bytes(KERNEL_BYTES));
-                sources.push(format!("Memory: {each} per allocation, measured, and {kernel} of the kernel's."));
+                let slab = server.and_then(|server| server.memory.kernel.as_ref()?.slab_per_allocation_bytes);
+                let (kernel, how) = match slab.filter(|slab| *slab > 0.0) {
+                    Some(slab) => (slab, "measured"),
+                    None => (KERNEL_BYTES, "assumed"),
+                };
+                base.bytes_per_allocation = each + kernel;
+                let (each, kernel) = (units::bytes(each), units::bytes(kernel));
+                sources.push(format!("Memory: {each} per allocation, measured, and {kernel} of the kernel's, {how}."));
             }
             None => sources.extend(base.sources.get(1).cloned()),
         }
@@ -87,7 +92,7 @@ const KERNEL_BYTES: f64 = 2048.0;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::result::{Capacity, Server};
+    use crate::load::result::{Capacity, KernelMemory, Server};
 
     #[test]
     fn what_was_measured_replaces_what_is_assumed() {
@@ -110,5 +115,9 @@ mod tests {
         result.server = Some(server);
         let base = Base::measured(&result).unwrap();
         assert_eq!((base.cpu_us_per_packet, base.bytes_per_allocation), (3.8, 3948.0));
+        let server = result.server.get_or_insert_default();
+        server.memory.kernel =
+            Some(KernelMemory { slab_per_allocation_bytes: Some(1500.0), ..KernelMemory::default() });
+        assert_eq!(Base::measured(&result).unwrap().bytes_per_allocation, 3400.0);
     }
 }

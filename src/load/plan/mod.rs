@@ -11,7 +11,7 @@ pub use text::text;
 
 use serde::Serialize;
 
-use super::settings::Profile;
+use super::settings::{DEFAULT_KEY_FRAMES, Profile};
 use erlang::servers_for;
 
 /// What is known of the calls.
@@ -104,11 +104,9 @@ impl From<Profile> for Media {
     /// What one direction of one call of the load tester's profile sends; nothing, where it relays no calls.
     fn from(profile: Profile) -> Self {
         let mut media = Self { name: profile.name().to_owned(), bits_per_s: 0.0, packets_per_s: 0.0 };
-        for shape in profile.shapes() {
-            let frame = shape.frame;
-            let bytes: u32 = (0..frame.packets).map(|index| u32::from(frame.payload_of(index))).sum();
-            media.bits_per_s += 8.0 * f64::from(bytes) * shape.frames_per_s;
-            media.packets_per_s += f64::from(frame.packets) * shape.frames_per_s;
+        for shape in profile.shapes(DEFAULT_KEY_FRAMES) {
+            media.bits_per_s += shape.bits_per_s();
+            media.packets_per_s += shape.packets_per_s();
         }
         media
     }

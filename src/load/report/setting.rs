@@ -24,7 +24,20 @@ pub(super) fn server(result: &LoadResult, page: &mut Page) {
     let mut row = vec![Cell::new(format!("memory ({})", memory.source))];
     row.extend(cells.map(|bytes| Cell::new(units::bytes(bytes as f64))));
     row.push(Cell::new(memory.per_allocation_bytes.filter(|each| *each > 0.0).map_or("–".to_owned(), units::bytes)));
-    page.table(&["", "before", "allocated", "after traffic", "freed", "per allocation"], &[row]);
+    let kernel = memory.kernel.as_ref().map(|kernel| {
+        let bytes = |bytes: u64| Cell::new(units::bytes(bytes as f64));
+        let each = kernel.slab_per_allocation_bytes.filter(|each| *each > 0.0).map_or("–".to_owned(), units::bytes);
+        vec![
+            Cell::new("kernel (slab, whole host)"),
+            bytes(kernel.slab_before_bytes),
+            bytes(kernel.slab_allocated_bytes),
+            Cell::new("–"),
+            bytes(kernel.slab_freed_bytes),
+            Cell::new(each),
+        ]
+    });
+    let rows: Vec<_> = [Some(row), kernel].into_iter().flatten().collect();
+    page.table(&["", "before", "allocated", "after traffic", "freed", "per allocation"], &rows);
 }
 
 /// Whether to believe it.
@@ -89,6 +102,8 @@ pub(in crate::load) fn plan_facts(plan: &PlanFacts) -> Vec<(&'static str, String
         ("measured", units::seconds(plan.duration_s)),
         ("warm-up", units::seconds(plan.warmup_s)),
         ("ramp", if plan.ramp_s > 0.0 { units::seconds(plan.ramp_s) } else { String::new() }),
+        ("allocations grow over", plan.growth_s.filter(|growth| *growth > 0.0).map_or(String::new(), units::seconds)),
+        ("a key frame every", plan.key_frames_s.map_or(String::new(), units::seconds)),
         ("seed", plan.seed.to_string()),
     ]
 }
