@@ -38,6 +38,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("lab", "lab = true", "lab = false"),
     ("workers", "lab = true", "lab = true\nworkers = 3"),
     ("listener.address", "127.0.0.1:3478", "127.0.0.1:3479"),
+    ("listener.legacy", "3478' }", "3478', legacy = 'deny' }"),
     ("relay.ports", "[relay]", "[relay]\nports = '50000-50999'"),
     ("relay.min_port_rest", "[relay]", "[relay]\nmin_port_rest = '5s'"),
     ("relay.dscp", "[relay]", "[relay]\ndscp = 46"),
@@ -49,6 +50,12 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("credentials.separator", "[credentials]", "[credentials]\nseparator = '|'"),
     ("credentials.hmac", "[credentials]", "[credentials]\nhmac = 'sha256'"),
     ("credentials.offer_sha256", "[credentials]", "[credentials]\noffer_sha256 = false"),
+    ("credentials.legacy", "[credentials]", "[credentials]\nlegacy = 'deny'"),
+    (
+        "credentials.offer_userhash",
+        "secret = [{ id = 'k1', file = 'k1' }]",
+        "users_file = 'users'\noffer_userhash = true",
+    ),
     ("credentials.users_file", "[credentials]", "[credentials]\nusers_file = 'users'"),
     ("credentials.secret.id", "id = 'k1'", "id = 'k2'"),
     ("credentials.secret.file", "file = 'k1'", "file = 'k2'"),
@@ -67,6 +74,8 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("limits.allocations_per_user", "[limits]", "[limits]\nallocations_per_user = 3"),
     ("limits.allocations_per_user_per_minute", "[limits]", "[limits]\nallocations_per_user_per_minute = 7"),
     ("limits.max_lifetime", "[limits]", "[limits]\nmax_lifetime = '20m'"),
+    ("drain.alternate_servers", "[audit]", "[drain]\nalternate_servers = ['192.0.2.8']\n[audit]"),
+    ("drain.alternate_domain", "[audit]", "[drain]\nalternate_domain = 'b.example.org'\n[audit]"),
     ("audit.enabled", "[audit]", "[audit]\nenabled = false"),
     ("audit.path", "'audit.jsonl'", "'other.jsonl'"),
     ("log.format", "[log]", "[log]\nformat = 'json'"),
@@ -92,6 +101,7 @@ fn told(directory: &TempDir, text: &str) -> String {
     tell(&translate::peer_settings(&plan.config, &[]));
     tell(&translate::node_name(&plan.config, "host"));
     tell(&(&plan.config.limits.allocations_per_user, &plan.config.limits.allocations_per_user_per_minute));
+    tell(&translate::drain(&plan.config));
     tell(&plan.audit);
     tell(&plan.config.log);
     let authenticator = translate::authenticator(&plan.config, plan.keys);

@@ -13,6 +13,7 @@ use turnkeep::policy::auth::mint::{MintError, MintRequest, Owner};
 use turnkeep::policy::auth::secret::{PasswordHash, Secret, SecretId, Secrets};
 use turnkeep::policy::auth::static_users::StaticUsers;
 use turnkeep::policy::auth::username::{Expiry, Grammar, Layout, Separator, UsernameOrder};
+use turnkeep::policy::drain::Drain;
 use turnkeep::policy::limit::rate::AllocationRate;
 use turnkeep::policy::limit::user::AllocationsByUser;
 use turnkeep::policy::peer::canonical::Embeddings;
@@ -401,6 +402,7 @@ fn relay_policy_on(max_allocations_per_user: u32, addresses: Vec<IpAddr>) -> Rel
             60.try_into().unwrap(),
             (2 * max_allocations_per_user).try_into().unwrap(),
         ),
+        drain: Drain::default(),
         max_allocations_per_user,
     }
 }

@@ -160,6 +160,8 @@ impl Relay {
         let settings = Settings {
             realm: REALM.into(),
             offer_sha256: true,
+            offer_userhash: false,
+            modern_only: Box::default(),
             families: Families { v4: true, v6: true },
             max_lifetime: MAX_LIFETIME,
             nonce_key: NonceKey::new([9; 32]),

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::schema::{
-    Audit, ChannelNumbers, Config, Credentials, Limits, Listener, Log, PeerRule, Peers, Relay, RelayAddress, Transport,
-    default_zone,
+    Audit, ChannelNumbers, Config, Credentials, Drain, Limits, Listener, Log, PeerRule, Peers, Relay, RelayAddress,
+    Transport, default_zone,
 };
 use super::value::{Cidr, Id, PortRange, Realm, Whole};
 
@@ -16,7 +16,8 @@ const PORTS: PortRange = PortRange::of(49_152, 50_151);
 impl Config {
     /// Listens on `listeners` and relays from `addresses`, all of them loopback ones, to loopback peers.
     pub fn for_loopback(listeners: Vec<SocketAddr>, addresses: &[IpAddr]) -> Self {
-        let listener = |address: SocketAddr| Listener { address: address.into(), transport: Transport::Udp };
+        let listener =
+            |address: SocketAddr| Listener { address: address.into(), transport: Transport::Udp, legacy: None };
         let relay_address = |ip: &IpAddr| RelayAddress { bind: (*ip).into(), advertise: None };
         Self {
             realm: Realm::of_try_out(),
@@ -34,6 +35,7 @@ impl Config {
             },
             credentials: Credentials::default(),
             peers: Peers { allowed: Vec::from([Cidr::LOOPBACK_V4, Cidr::LOOPBACK_V6].map(rule)), ..Peers::default() },
+            drain: Drain::default(),
             limits: Limits {
                 allocations_per_user: Whole::of(ALLOCATIONS_PER_USER),
                 allocations_per_user_per_minute: Whole::of(ALLOCATIONS_PER_USER * 10),

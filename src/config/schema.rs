@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::value::{
-    Cidr, Dscp, EnvName, HostIp, Id, ListenAddress, Nat64Prefix, NodeName, Period, Port, PortRange, PortSet, Realm,
-    Separator, UtcTime, Whole,
+    AlternateServer, Cidr, DomainName, Dscp, EnvName, HostIp, Id, ListenAddress, Nat64Prefix, NodeName, Period, Port,
+    PortRange, PortSet, Realm, Separator, UtcTime, Whole,
 };
 use crate::policy::auth::ephemeral::DEFAULT_MAX_TTL;
 
@@ -52,6 +52,9 @@ pub struct Config {
     /// How much one user may have.
     #[serde(default)]
     pub limits: Limits,
+    /// To empty this relay before it is stopped: new allocations go elsewhere, those that stand go on.
+    #[serde(default)]
+    pub drain: Drain,
     /// The record of who was relayed when. A relay that cannot write it does not start.
     #[serde(default)]
     pub audit: Audit,
@@ -79,6 +82,10 @@ pub struct Listener {
     /// How clients reach it.
     #[serde(default)]
     pub transport: Transport,
+    /// Whether MD5 and SHA-1 will do here. Default: what credentials.legacy says.
+    #[schemars(example = &"deny")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legacy: Option<Legacy>,
 }
 
 /// How clients reach a listener.
@@ -174,6 +181,13 @@ pub struct Credentials {
     /// Offer SHA-256 for keys and message integrity to clients that know RFC 8489 (PASSWORD-ALGORITHMS). Older clients
     /// go on with MD5 and SHA-1 either way.
     pub offer_sha256: bool,
+    /// Whether clients may use MD5 for keys and SHA-1 for message integrity. "deny" shuts out every client that does
+    /// not know RFC 8489, today's browsers among them, and needs offer_sha256; a listener's own legacy goes before.
+    pub legacy: Legacy,
+    /// Let clients hide their user name as USERHASH (RFC 8489 §14.4). Clients that know RFC 8489 do so then, and nobody
+    /// can find the user name of an ephemeral credential by its hash: this is for relays that have a users_file and no
+    /// secret.
+    pub offer_userhash: bool,
     /// Lab only: a file of users with fixed passwords. Nobody else may be able to read it.
     #[schemars(example = "/etc/turnkeep/users")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -192,10 +206,23 @@ impl Default for Credentials {
             separator: Separator::COLON,
             hmac: HmacHash::default(),
             offer_sha256: true,
+            legacy: Legacy::default(),
+            offer_userhash: false,
             users_file: None,
             secrets: Vec::new(),
         }
     }
+}
+
+/// Whether the algorithms of before RFC 8489 will do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Legacy {
+    /// MD5 and SHA-1 as well as SHA-256.
+    #[default]
+    Allow,
+    /// SHA-256 alone.
+    Deny,
 }
 
 /// On which side the timestamp of an ephemeral user name stands.
@@ -329,6 +356,21 @@ impl Default for Limits {
             max_lifetime: Period::of_secs(3600),
         }
     }
+}
+
+/// Where clients are sent instead.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Drain {
+    /// Other relays with the same users, at most one for each family: who asks for an allocation is told to try there
+    /// (300, RFC 8489 §10), after it has proved who it is. Without a port it is the one that the client came to. A
+    /// client is sent to its own family only, with the other as a second choice.
+    #[schemars(example = ["198.51.100.8", "[2001:db8::8]:3478"])]
+    pub alternate_servers: Vec<AlternateServer>,
+    /// The name in their certificate, if it is not the one in this relay's.
+    #[schemars(example = "relay-b.example.org")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alternate_domain: Option<DomainName>,
 }
 
 /// The audit trail.

@@ -4,16 +4,17 @@ use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use super::keys::Keys;
-use super::schema::{ChannelNumbers, Config, PeerRule, Peers, UsernameOrder};
+use super::schema::{ChannelNumbers, Config, Legacy, PeerRule, Peers, UsernameOrder};
 use super::value::Dscp;
 use crate::engine::{self, EngineConfig, RelayConfig, Rest};
 use crate::policy::auth::Authenticator;
 use crate::policy::auth::ephemeral::Ephemeral;
 use crate::policy::auth::username::{self, Grammar};
+use crate::policy::drain::{Drain, Target};
 use crate::policy::limit::rate::AllocationRate;
 use crate::policy::peer::canonical::Embeddings;
 use crate::policy::peer::{self, OwnHost, PeerSettings};
-use crate::relay::{Families, NonceKey, Settings};
+use crate::relay::{Families, ListenerId, NonceKey, Settings};
 use crate::wire::channel_data;
 
 /// What the peer policy is made from; `interfaces` are the addresses of all interfaces of this host.
@@ -78,6 +79,8 @@ pub fn relay_settings(config: &Config, nonce_key: NonceKey) -> Settings {
     Settings {
         realm: config.realm.as_str().into(),
         offer_sha256: config.credentials.offer_sha256,
+        offer_userhash: config.credentials.offer_userhash,
+        modern_only: modern_only(config),
         families: Families { v4: !v4.is_empty(), v6: !v6.is_empty() },
         max_lifetime: config.limits.max_lifetime.get(),
         nonce_key,
@@ -87,6 +90,25 @@ pub fn relay_settings(config: &Config, nonce_key: NonceKey) -> Settings {
             ChannelNumbers::Rfc5766 => channel_data::ChannelNumbers::Rfc5766,
         },
     }
+}
+
+/// The listeners that take SHA-256 alone, by the numbers that the engine gives them.
+fn modern_only(config: &Config) -> Box<[ListenerId]> {
+    let listeners = (0..).map(ListenerId).zip(&config.listeners);
+    let denying =
+        listeners.filter(|(_, listener)| listener.legacy.unwrap_or(config.credentials.legacy) == Legacy::Deny);
+    denying.map(|(id, _)| id).collect()
+}
+
+/// Where clients are sent instead.
+pub fn drain(config: &Config) -> Drain {
+    let drain = &config.drain;
+    let target = |is_v4: bool| {
+        let server = drain.alternate_servers.iter().find(|server| server.ip().is_ipv4() == is_v4);
+        server.map(|server| Target { ip: server.ip(), port: server.port() })
+    };
+    let domain = drain.alternate_domain.as_ref().map(|domain| domain.as_str().into());
+    Drain { v4: target(true), v6: target(false), domain }
 }
 
 /// How often users may begin allocations.

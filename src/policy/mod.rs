@@ -7,6 +7,7 @@
 
 pub mod audit;
 pub mod auth;
+pub mod drain;
 pub mod limit;
 pub mod peer;
 mod relay_policy;

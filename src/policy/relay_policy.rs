@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::auth::Authenticator;
+use super::drain::Drain;
 use super::limit::rate::AllocationRate;
 use super::limit::user::{AllocationsByUser, Lease};
 use super::peer::{PeerPolicy, judge_source};
@@ -21,6 +22,8 @@ pub struct RelayPolicy {
     pub allocations: AllocationsByUser,
     /// How often they are begun.
     pub allocation_rate: AllocationRate,
+    /// Where else clients are sent.
+    pub drain: Drain,
     /// The most allocations of one user.
     pub max_allocations_per_user: u32,
 }
@@ -37,8 +40,13 @@ impl Policy for RelayPolicy {
         self.authenticator.authenticate(now, claim, proof)
     }
 
+    fn username_of(&self, userhash: &[u8; 32]) -> Option<Box<[u8]>> {
+        self.authenticator.username_of(userhash)
+    }
+
     fn admit(&self, now: Now, who: &Identity, path: &Path) -> Result<Lease, AdmitRefusal> {
         judge_source(path.client).map_err(AdmitRefusal::Forbidden)?;
+        self.drain.redirect(path).map_or(Ok(()), |alternate| Err(AdmitRefusal::Elsewhere(alternate)))?;
         let by_credential = who.max_allocations.map_or(u32::MAX, u32::from);
         let most = self.max_allocations_per_user.min(by_credential);
         let lease = self.allocations.lease(&who.user, most).map_err(AdmitRefusal::OverQuota)?;
@@ -85,6 +93,10 @@ impl Policy for LivePolicy {
         self.current().authenticate(now, claim, proof)
     }
 
+    fn username_of(&self, userhash: &[u8; 32]) -> Option<Box<[u8]>> {
+        self.current().username_of(userhash)
+    }
+
     fn admit(&self, now: Now, who: &Identity, path: &Path) -> Result<Lease, AdmitRefusal> {
         self.current().admit(now, who, path)
     }
@@ -104,6 +116,10 @@ impl<P: Policy + ?Sized> Policy for Arc<P> {
         proof: &mut dyn FnMut(&LongTermKey) -> bool,
     ) -> Result<Identity, AuthReason> {
         (**self).authenticate(now, claim, proof)
+    }
+
+    fn username_of(&self, userhash: &[u8; 32]) -> Option<Box<[u8]>> {
+        (**self).username_of(userhash)
     }
 
     fn admit(&self, now: Now, who: &Identity, path: &Path) -> Result<Self::Lease, AdmitRefusal> {

@@ -90,6 +90,13 @@ impl Transport {
             Self::Udp => "udp",
         }
     }
+
+    /// Whether the server shows a certificate on it, as TLS and DTLS have it.
+    pub fn has_certificate(self) -> bool {
+        match self {
+            Self::Udp => false,
+        }
+    }
 }
 
 /// The engine's own number for a listening socket; the relay floor hands it back with every answer.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::addr::{Path, PeerAddr, RelayedAddr};
 use super::clock::Now;
 use super::reason::{AuthReason, CloseReason, RuleId};
-use super::seam::Identity;
+use super::seam::{Alternate, Identity};
 
 /// An allocation's name in the audit trail: a UUIDv7 (RFC 9562 §5.7), so that it never repeats, restart or not.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,6 +91,8 @@ pub enum Denial {
     Family(u8),
     /// 442: the transport is not offered.
     TransportProtocol(u8),
+    /// 300: another server shall serve the client.
+    Elsewhere(Alternate),
     /// 486: the user's share is used up.
     Quota(RuleId),
     /// 508: we have none left; what of.

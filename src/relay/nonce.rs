@@ -17,15 +17,14 @@ use super::seam::Entropy;
 
 /// Begins the nonces of every server that knows RFC 8489 (§9.2), before the feature bits.
 const COOKIE: &[u8; 9] = b"obMatJos2";
-/// The 24 security feature bits in base64 (RFC 8489 §18.1): bit 0, the first one sent, is "Password algorithms".
-const PASSWORD_ALGORITHMS: &[u8; 4] = b"gAAA";
-const NO_FEATURES: &[u8; 4] = b"AAAA";
 
 /// Seconds since 1970 and as many random bytes, so that two nonces of one second differ.
 const BODY: usize = 8;
 const MAC: usize = 16;
 /// Length of a nonce on the wire, in bytes.
-pub(super) const NONCE_LEN: usize = COOKIE.len() + PASSWORD_ALGORITHMS.len() + TEXT;
+pub(super) const NONCE_LEN: usize = COOKIE.len() + FEATURES + TEXT;
+/// The security feature bits, in base64.
+const FEATURES: usize = 4;
 /// Length of the part in base64, which 24 bytes fill without padding.
 const TEXT: usize = (BODY + MAC) / 3 * 4;
 /// How far the wall clock may have gone backwards since a nonce was made, in seconds.
@@ -59,19 +58,40 @@ pub(super) enum NonceState {
     Foreign,
 }
 
+/// The security features that every nonce announces (RFC 8489 §9.2, §18.1). They are under its MAC, so that nobody on
+/// the way can bid them down unnoticed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Features {
+    /// Bit 0: challenges have PASSWORD-ALGORITHMS.
+    pub(super) password_algorithms: bool,
+    /// Bit 1: requests may have USERHASH instead of USERNAME.
+    pub(super) anonymity: bool,
+}
+
+impl Features {
+    /// The 24 bits in base64; bit 0 is the first one sent.
+    fn encoded(self) -> &'static [u8; FEATURES] {
+        match (self.password_algorithms, self.anonymity) {
+            (false, false) => b"AAAA",
+            (true, false) => b"gAAA",
+            (false, true) => b"QAAA",
+            (true, true) => b"wAAA",
+        }
+    }
+}
+
 /// Makes and checks nonces.
 pub(super) struct Nonces {
     keyed: Hmac<Sha256>,
-    features: &'static [u8; 4],
+    features: &'static [u8; FEATURES],
     lifetime: Duration,
 }
 
 impl Nonces {
-    pub(super) fn new(key: &NonceKey, offer_password_algorithms: bool, lifetime: Duration) -> Self {
+    pub(super) fn new(key: &NonceKey, features: Features, lifetime: Duration) -> Self {
         let mut block = [0u8; 64];
         block.iter_mut().zip(key.0.iter()).for_each(|(to, from)| *to = *from);
-        let features = if offer_password_algorithms { PASSWORD_ALGORITHMS } else { NO_FEATURES };
-        Self { keyed: Hmac::new(&block.into()), features, lifetime }
+        Self { keyed: Hmac::new(&block.into()), features: features.encoded(), lifetime }
     }
 
     /// A nonce for the client on `path`.
@@ -86,7 +106,7 @@ impl Nonces {
         let mut nonce = [0; NONCE_LEN];
         let (cookie, rest) = nonce.split_at_mut(COOKIE.len());
         cookie.copy_from_slice(COOKIE);
-        let (features, text) = rest.split_at_mut(4);
+        let (features, text) = rest.split_at_mut(FEATURES);
         features.copy_from_slice(self.features);
         // 24 bytes make exactly the 32 characters that are left.
         let _exact = STANDARD.encode_slice(raw, text);
@@ -167,8 +187,12 @@ mod tests {
         }
     }
 
-    fn nonces(offer: bool) -> Nonces {
-        Nonces::new(&NonceKey::new([7; 32]), offer, Duration::from_secs(3600))
+    fn nonces(password_algorithms: bool) -> Nonces {
+        with(Features { password_algorithms, anonymity: false })
+    }
+
+    fn with(features: Features) -> Nonces {
+        Nonces::new(&NonceKey::new([7; 32]), features, Duration::from_secs(3600))
     }
 
     fn now(second: u64) -> Now {
@@ -193,13 +217,16 @@ mod tests {
 
     #[test]
     fn begins_with_the_cookie_and_the_feature_bits() {
-        // RFC 8489 §9.2 (C-057, C-058).
+        // RFC 8489 §9.2 (C-057, C-058, C-059).
         let here = path("192.0.2.1:1", "192.0.2.9:3478");
-        let offered = nonces(true).mint(now(T), &here, &mut Counter(0));
-        assert!(offered.starts_with(b"obMatJos2gAAA"));
-        let plain = nonces(false).mint(now(T), &here, &mut Counter(0));
-        assert!(plain.starts_with(b"obMatJos2AAAA"));
-        assert!(offered.is_ascii() && offered.len() < 128);
+        for (password_algorithms, anonymity, bits) in
+            [(false, false, 0x00_0000_u32), (true, false, 0x80_0000), (false, true, 0x40_0000), (true, true, 0xc0_0000)]
+        {
+            let nonce = with(Features { password_algorithms, anonymity }).mint(now(T), &here, &mut Counter(0));
+            let [_, bits @ ..] = bits.to_be_bytes();
+            assert!(nonce.starts_with(format!("obMatJos2{}", STANDARD.encode(bits)).as_bytes()));
+            assert!(nonce.is_ascii() && nonce.len() < 128);
+        }
     }
 
     #[test]

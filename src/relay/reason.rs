@@ -107,6 +107,8 @@ reasons! {
         WrongRealm = "wrong_realm",
         /// USERHASH was sent although it was not offered.
         UserhashNotOffered = "userhash_not_offered",
+        /// MD5 or SHA-1, at a listener that takes SHA-256 alone.
+        LegacyAlgorithm = "legacy_algorithm",
         /// A credential bound to a zone, session or peers that this version cannot enforce is refused, not widened.
         UnsupportedBinding = "unsupported_binding",
     }

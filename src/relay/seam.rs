@@ -1,6 +1,7 @@
 //! What the relay floor asks of the floors around it: policy and randomness. Asked on requests only, never for a
 //! relayed packet: the answers are stored in the allocation, its permissions and its channels.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -77,6 +78,20 @@ pub enum AdmitRefusal {
     Forbidden(Refusal),
     /// The user's share is used up (486).
     OverQuota(Refusal),
+    /// Another server shall serve the client (300, RFC 8489 §10).
+    Elsewhere(Alternate),
+}
+
+/// Where a client is sent that shall try another server. There is an address of the family of the client's own, or it
+/// is not sent away (RFC 8489 §10).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alternate {
+    /// The ALTERNATE-SERVER of the client's family, which comes first.
+    pub server: SocketAddr,
+    /// That of the other family, if the server has one.
+    pub other: Option<SocketAddr>,
+    /// The name in that server's certificate, where it is another one than ours.
+    pub domain: Option<Arc<str>>,
 }
 
 /// The questions of the relay floor.
@@ -95,6 +110,13 @@ pub trait Policy {
         claim: Claim<'_>,
         proof: &mut dyn FnMut(&LongTermKey) -> bool,
     ) -> Result<Identity, AuthReason>;
+
+    /// Whose name is behind USERHASH, `SHA-256(username ":" realm)` (RFC 8489 §14.4)? Asked only where the settings
+    /// offer it.
+    fn username_of(&self, userhash: &[u8; 32]) -> Option<Box<[u8]>> {
+        let _ = userhash;
+        None
+    }
 
     /// May the user have one more allocation, and from this client? (RFC 8656 §7.2, step 10, and §21.4.)
     ///

@@ -3,20 +3,21 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::addr::{Family, Path, PeerAddr, RelayedAddr};
+use super::addr::{Family, ListenerId, Path, PeerAddr, RelayedAddr};
 use super::allocation::{Stage, Table};
 use super::clock::{Instant, Now};
 use super::command::{Command, RelayFailure, RelayId};
 use super::counters::Counters;
 use super::event::Event;
 use super::limits::{MAX_EXPIRIES_PER_CALL, MAX_LIFETIME, MAX_PAYLOAD, MAX_REPLY, NONCE_LIFETIME};
-use super::nonce::{NonceKey, Nonces};
+use super::nonce::{Features, NonceKey, Nonces};
 use super::reason::{CloseReason, DropReason};
 use super::request::{self, allocate};
 use super::resting::Resting;
 use super::seam::{Entropy, Policy};
 use super::timer::Wheel;
 use super::verdict::{FRONT_MAX, Front, PeerVerdict, Verdict};
+use crate::wire::attribute::PasswordAlgorithms;
 use crate::wire::channel_data::{self, ChannelData, ChannelDataError, ChannelNumber, ChannelNumbers};
 use crate::wire::demux::{self, Kind};
 use crate::wire::fingerprint::Fingerprint;
@@ -31,6 +32,12 @@ pub struct Settings {
     pub realm: Box<str>,
     /// Offer SHA-256 beside MD5 (PASSWORD-ALGORITHMS, RFC 8489 §9.2.1).
     pub offer_sha256: bool,
+    /// Offer USERHASH in place of USERNAME (username anonymity, RFC 8489 §9.2): policy must know every user name
+    /// beforehand, since clients that know RFC 8489 hide theirs then.
+    pub offer_userhash: bool,
+    /// Listeners that take SHA-256 alone: neither an MD5 key nor MESSAGE-INTEGRITY. Nobody gets in there unless SHA-256
+    /// is offered.
+    pub modern_only: Box<[ListenerId]>,
     /// Families of relayed addresses that the engine can open.
     pub families: Families,
     /// The longest lifetime that is granted; at most [`MAX_LIFETIME`].
@@ -47,6 +54,24 @@ pub struct Settings {
 impl Settings {
     /// Keeps every challenge within 128 bytes for the usual realms and within [`MAX_REPLY`] for all.
     pub const REALM_MAX: usize = 127;
+
+    /// PASSWORD-ALGORITHMS of the challenges at `listener` (RFC 8489 §14.11), best first.
+    pub(super) fn algorithms(&self, listener: ListenerId) -> Option<PasswordAlgorithms<'static>> {
+        match (self.offer_sha256, self.takes_legacy(listener)) {
+            (false, _) => None,
+            (true, true) => Some(PasswordAlgorithms::SHA256_THEN_MD5),
+            (true, false) => Some(PasswordAlgorithms::SHA256),
+        }
+    }
+
+    /// Whether MD5 and SHA-1 will do at `listener`.
+    pub(super) fn takes_legacy(&self, listener: ListenerId) -> bool {
+        !self.modern_only.contains(&listener)
+    }
+
+    fn features(&self) -> Features {
+        Features { password_algorithms: self.offer_sha256, anonymity: self.offer_userhash }
+    }
 }
 
 /// Which families of relayed addresses there are.
@@ -93,7 +118,7 @@ impl<P: Policy, E: Entropy> Server<P, E> {
             u64::from_be_bytes(bytes)
         };
         Self {
-            nonces: Nonces::new(&settings.nonce_key, settings.offer_sha256, NONCE_LIFETIME),
+            nonces: Nonces::new(&settings.nonce_key, settings.features(), NONCE_LIFETIME),
             table: Table::new(seed()),
             wheel: Wheel::new(),
             resting: Resting::new(seed()),

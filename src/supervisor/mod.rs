@@ -228,6 +228,7 @@ impl Running {
                 peers,
                 allocations: current.allocations.clone(),
                 allocation_rate: current.allocation_rate.clone(),
+                drain: current.drain.clone(),
                 max_allocations_per_user: current.max_allocations_per_user,
             }),
             // The rules were good at the start, and addresses of our own make none of them bad.
@@ -273,6 +274,7 @@ fn policy(config: &Config, keys: Keys, own_addresses: &[IpAddr]) -> Result<Relay
         peers: PeerPolicy::new(&translate::peer_settings(config, own_addresses)).map_err(Failure::Peers)?,
         allocations: AllocationsByUser::default(),
         allocation_rate: translate::allocation_rate(config),
+        drain: translate::drain(config),
         max_allocations_per_user: config.limits.allocations_per_user.get(),
     })
 }

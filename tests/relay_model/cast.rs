@@ -7,6 +7,7 @@ use turnkeep::wire::attribute::AttributeType;
 use turnkeep::wire::header::{Class, Method, TransactionId};
 use turnkeep::wire::integrity::PasswordAlgorithm;
 
+use crate::model::Facts;
 use crate::said::{Algorithms, Attr, Credentials, Name, Print, Said, SaidNonce, SaidRealm, Tag};
 use crate::sans_io::{SERVER, SERVER_V6};
 use crate::steps::{Ask, Crowd, Flaw, Noise, Twist};
@@ -89,8 +90,8 @@ pub(crate) fn of_crowd(number: u16) -> SocketAddr {
 
 impl Seat {
     /// What this client proves itself with when nothing is wrong.
-    pub(crate) fn credentials(&self, nonce: Option<SaidNonce>, offer_sha256: bool) -> Credentials {
-        let modern = offer_sha256 && self.modern;
+    pub(crate) fn credentials(&self, nonce: Option<SaidNonce>, facts: &Facts) -> Credentials {
+        let modern = facts.offer_sha256 && self.modern;
         Credentials {
             name: Name::User(self.user.clone()),
             password_is_right: true,
@@ -98,6 +99,7 @@ impl Seat {
             nonce: Some(nonce.unwrap_or(SaidNonce { bytes: b"none".to_vec(), minted: None })),
             algorithms: if modern { Algorithms::Both(MODERN) } else { Algorithms::Neither },
             tag: if modern { Tag::Sha256 } else { Tag::Sha1 },
+            modern_only: facts.modern_only && self.path.listener == ListenerId(0),
         }
     }
 }

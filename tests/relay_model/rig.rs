@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use turnkeep::relay::event::{AllocationUuid, Event};
+use turnkeep::relay::seam::Alternate;
 use turnkeep::relay::{
-    CloseReason, DropReason, Family, Now, Path, PeerAddr, PeerVerdict, PortParity, RelayFailure, RelayId, Settings,
+    CloseReason, DropReason, Family, ListenerId, Now, Path, PeerAddr, PeerVerdict, PortParity, RelayFailure, RelayId,
+    Settings,
 };
 use turnkeep::wire::header::{Class, Method, TransactionId};
 
 use crate::cast::{self, Seat};
-use crate::model::{Model, NONCE_LIFETIME};
+use crate::model::{Facts, Model, NONCE_LIFETIME};
 use crate::observe::{self, Seen};
 use crate::outcome::{Framing, Note, Outcome, Why};
 use crate::said::{Attr, Credentials, Print, Said, SaidNonce};
@@ -50,7 +52,7 @@ pub(crate) struct Rig {
     pub(crate) world: World,
     model: Model,
     seats: Vec<Seat>,
-    offer_sha256: bool,
+    facts: Facts,
     /// Every nonce the server minted, for whom and when.
     minted: Vec<(Path, Vec<u8>, Now)>,
     sent: Vec<Sent>,
@@ -78,9 +80,12 @@ impl Rig {
     /// One whose clocks are ahead by so much.
     pub(crate) fn later(setting: &Setting, monotonic: Duration, wall: Duration) -> Self {
         let facts = setting.facts;
-        let (policy, twin) = (TestPolicy::new(setting.quota), TestPolicy::new(setting.quota));
+        let policy = || TestPolicy { elsewhere: setting.is_drained.then(elsewhere), ..TestPolicy::new(setting.quota) };
+        let (policy, twin) = (policy(), policy());
         let settings = Settings {
             offer_sha256: facts.offer_sha256,
+            offer_userhash: facts.offer_userhash,
+            modern_only: if facts.modern_only { [ListenerId(0)].into() } else { Box::default() },
             families: facts.families,
             max_lifetime: Duration::from_secs(facts.max_lifetime.into()),
             strict_permissions: facts.strict_permissions,
@@ -95,7 +100,7 @@ impl Rig {
             model: Model::new(facts, twin, world.now),
             world,
             seats: cast::seats(),
-            offer_sha256: facts.offer_sha256,
+            facts,
             minted: Vec::new(),
             sent: Vec::new(),
             sockets: Sockets::OpenAtOnce,
@@ -212,7 +217,7 @@ impl Rig {
             let id = self.id();
             self.say(seat, cast::bare_allocate(id));
         }
-        let mut credentials = self.seats[seat].credentials(self.latest_nonce(seat), self.offer_sha256);
+        let mut credentials = self.seats[seat].credentials(self.latest_nonce(seat), &self.facts);
         for flaw in flaws {
             if matches!(flaw, Flaw::NoCredentials) {
                 return None;
@@ -553,4 +558,10 @@ fn pick(known: Vec<SocketAddr>, number: usize) -> SocketAddr {
 
 fn is_same_tuple(a: Path, b: Path) -> bool {
     (a.client, a.server, a.transport) == (b.client, b.server, b.transport)
+}
+
+/// Where clients of a server that is drained are sent: the test policy gives one answer to all.
+fn elsewhere() -> Alternate {
+    let server = "192.0.2.10:3478".parse().unwrap();
+    Alternate { server, other: Some("[2001:db8:9::10]:3478".parse().unwrap()), domain: None }
 }

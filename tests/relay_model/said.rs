@@ -102,6 +102,8 @@ pub(crate) struct Credentials {
     pub(crate) nonce: Option<SaidNonce>,
     pub(crate) algorithms: Algorithms,
     pub(crate) tag: Tag,
+    /// SHA-256 alone is offered to the sender.
+    pub(crate) modern_only: bool,
 }
 
 /// USERNAME or USERHASH.
@@ -233,15 +235,16 @@ impl Credentials {
     }
 
     fn put_algorithms(&self, writer: &mut MessageWriter<'_>) {
+        let offered = if self.modern_only { PasswordAlgorithms::SHA256 } else { PasswordAlgorithms::SHA256_THEN_MD5 };
         let (list, choice) = match self.algorithms {
             Algorithms::Neither => (None, None),
-            Algorithms::Both(algorithm) => (Some(PasswordAlgorithms::SHA256_THEN_MD5), Some(algorithm.number())),
+            Algorithms::Both(algorithm) => (Some(offered), Some(algorithm.number())),
             Algorithms::ChoiceOnly(algorithm) => (None, Some(algorithm.number())),
-            Algorithms::ListOnly => (Some(PasswordAlgorithms::SHA256_THEN_MD5), None),
+            Algorithms::ListOnly => (Some(offered), None),
             Algorithms::OtherList(algorithm) => {
                 (PasswordAlgorithms::from_bytes(&[0, 1, 0, 0]), Some(algorithm.number()))
             }
-            Algorithms::Unregistered => (Some(PasswordAlgorithms::SHA256_THEN_MD5), Some(9)),
+            Algorithms::Unregistered => (Some(offered), Some(9)),
         };
         if let Some(list) = list {
             put(writer, &list);

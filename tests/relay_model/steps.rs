@@ -207,6 +207,8 @@ pub(crate) enum Pause {
 pub(crate) struct Setting {
     pub(crate) facts: Facts,
     pub(crate) quota: usize,
+    /// All clients are sent to another server.
+    pub(crate) is_drained: bool,
 }
 
 pub(crate) fn setting() -> impl Strategy<Value = Setting> {
@@ -217,11 +219,21 @@ pub(crate) fn setting() -> impl Strategy<Value = Setting> {
     ];
     let max_lifetime = select(vec![3600, 1200, 600]);
     let numbers = prop_oneof![4 => Just(ChannelNumbers::Rfc8656), 1 => Just(ChannelNumbers::Rfc5766)];
-    let switches = (prop::bool::weighted(0.8), prop::bool::weighted(0.2));
+    let flag = prop::bool::weighted;
+    let switches = (flag(0.8), flag(0.3), flag(0.1), flag(0.2), flag(0.03));
     (switches, families, max_lifetime, numbers, select(vec![100, 100, 100, 3, 1])).prop_map(
-        |((offer_sha256, strict_permissions), families, max_lifetime, channel_numbers, quota)| Setting {
-            facts: Facts { offer_sha256, families, max_lifetime, strict_permissions, channel_numbers },
-            quota,
+        |(switches, families, max_lifetime, channel_numbers, quota)| {
+            let (offer_sha256, offer_userhash, modern_only, strict_permissions, is_drained) = switches;
+            let facts = Facts {
+                offer_sha256,
+                offer_userhash,
+                modern_only,
+                families,
+                max_lifetime,
+                strict_permissions,
+                channel_numbers,
+            };
+            Setting { facts, quota, is_drained }
         },
     )
 }

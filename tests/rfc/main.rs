@@ -9,6 +9,7 @@ mod error_codes;
 mod extensions;
 mod form;
 mod rfc5769;
+mod rfc8489_alternate;
 mod rfc8489_attributes;
 mod rfc8489_binding;
 mod rfc8489_header;

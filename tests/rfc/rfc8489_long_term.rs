@@ -1,15 +1,17 @@
 //! RFC 8489 §9.2.4: the checks of the long-term mechanism in their order, and the keys.
 
 use sha2::{Digest, Sha256};
-use turnkeep::relay::Settings;
+use turnkeep::relay::event::{Denial, Event};
+use turnkeep::relay::reason::AuthReason;
+use turnkeep::relay::{ListenerId, Settings};
 use turnkeep::wire::attribute::RequestedTransport;
-use turnkeep::wire::header::Method;
+use turnkeep::wire::header::{Class, Method};
 use turnkeep::wire::integrity::{LongTermKey, PasswordAlgorithm, userhash};
 
 use super::sans_io::stun::{
     Stun, append, append_fingerprint, append_integrity, hmac, long_term_key, number, set_length,
 };
-use super::sans_io::{Client, Kind, Raw, World, code, only_reply, password_of, settings};
+use super::sans_io::{Attribute, Client, Kind, Raw, World, code, message, only_reply, password_of, settings};
 
 const ALLOCATE: Method = Method::ALLOCATE;
 const UDP: RequestedTransport = RequestedTransport(17);
@@ -284,4 +286,89 @@ fn the_derived_key_is_kept() {
         let shown = format!("{:?}", alice.key());
         assert!(!shown.contains(&format!("{:?}", alice.key().as_bytes())) && shown.contains(".."), "{shown}");
     }
+}
+
+/// C-059, C-087, RFC 8489 §9.2.4, RFC 8489 §14.4: where anonymity is offered (D-25), USERHASH stands for the user name:
+/// the allocation is its user's, however the next request names her.
+#[test]
+fn a_userhash_is_a_user_name() {
+    for mut alice in Client::each() {
+        let mut world = World::new(Settings { offer_userhash: true, ..settings() });
+        alice.challenge(&mut world);
+        let hidden = |client: &mut Client, method, attributes: &[Raw]| {
+            let hash = userhash(client.user.as_bytes(), client.realm.as_bytes()).to_vec();
+            client.forged(method, attributes, |all| {
+                all.retain(|raw| raw.0 != number::USERNAME);
+                all.push(Raw(number::USERHASH, hash));
+            })
+        };
+        let request = hidden(&mut alice, ALLOCATE, &[udp()]);
+        assert_eq!(code(&only_reply(world.client_says(alice.path, &request))), 0);
+        assert_eq!(alice.refresh(&mut world, 600), 0, "by her name");
+        let request = hidden(&mut alice, Method::REFRESH, &[]);
+        assert_eq!(code(&only_reply(world.client_says(alice.path, &request))), 0, "by its hash");
+        let mut bob = alice.clone();
+        (bob.user, bob.password) = ("bob".into(), "bob".into());
+        let request = hidden(&mut bob, Method::REFRESH, &[]);
+        assert_eq!(code(&only_reply(world.client_says(alice.path, &request))), 441);
+    }
+}
+
+/// C-077, C-087, A-098, RFC 8489 §9.2.4, RFC 8489 §14.4: a hash that nobody has is an unknown user, for which policy is
+/// asked as often as for a known one; a hash of another length is a 400.
+#[test]
+fn a_userhash_of_nobody_is_an_unknown_user() {
+    for mut alice in Client::each() {
+        let mut world = World::new(Settings { offer_userhash: true, ..settings() });
+        alice.challenge(&mut world);
+        for (hash, expected) in [(vec![7; 32], 401), (vec![7; 31], 400), (vec![7; 33], 400), (vec![], 400)] {
+            let asked = world.policy.asked();
+            let request = alice.forged(ALLOCATE, &[udp()], |all| {
+                all.retain(|raw| raw.0 != number::USERNAME);
+                all.push(Raw(number::USERHASH, hash));
+            });
+            assert_eq!(code(&only_reply(world.client_says(alice.path, &request))), expected);
+            assert_eq!(world.policy.asked() - asked, usize::from(expected == 401));
+        }
+        let unknown = Denial::Credentials(AuthReason::UnknownUser);
+        let is_it = |event: &Event| matches!(event, Event::Denied { denial, .. } if *denial == unknown);
+        assert_eq!(world.events.iter().filter(|event| is_it(event)).count(), 1);
+    }
+}
+
+/// C-058, C-073, C-076, C-078, RFC 8489 §9.2.4: a listener may take SHA-256 alone. Its list says so; the MD5 that a
+/// client without PASSWORD-ALGORITHM means, and MESSAGE-INTEGRITY, are wrong credentials there, and MD5 by choice is
+/// not in the list. Other listeners go on as they were.
+#[test]
+fn a_listener_can_deny_what_is_legacy() {
+    for mut client in Client::each() {
+        let mut world = World::new(Settings { modern_only: [ListenerId(0)].into(), ..settings() });
+        client.challenge(&mut world);
+        let is_modern = client.algorithms.is_some();
+        let expected = match (is_modern, client.algorithm) {
+            (false, _) => 401,
+            (true, PasswordAlgorithm::Md5) => 400,
+            (true, PasswordAlgorithm::Sha256) => 0,
+        };
+        let request = client.signed(ALLOCATE, &[&UDP]);
+        assert_eq!(code(&only_reply(world.client_says(client.path, &request))), expected);
+        if expected == 401 {
+            let refused = Denial::Credentials(AuthReason::LegacyAlgorithm);
+            assert!(matches!(world.events.last(), Some(Event::Denied { denial, .. }) if *denial == refused));
+        }
+        if expected == 0 {
+            let mut request = message(Method::REFRESH, Class::Request, client.id(), &refs(&client.credentials()), None);
+            append_integrity(&mut request, number::MESSAGE_INTEGRITY, client.key().as_bytes());
+            assert_eq!(code(&only_reply(world.client_says(client.path, &request))), 401, "MESSAGE-INTEGRITY");
+        }
+        let mut elsewhere = client.clone();
+        elsewhere.nonce.clear();
+        elsewhere.path.listener = ListenerId(1);
+        elsewhere.path.server.0.set_port(3479);
+        assert_eq!(elsewhere.try_allocate(&mut world, &[]), 0);
+    }
+}
+
+fn refs(all: &[Raw]) -> Vec<&dyn Attribute> {
+    all.iter().map(|raw| raw as &dyn Attribute).collect()
 }

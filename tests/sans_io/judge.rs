@@ -3,9 +3,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use turnkeep::relay::{Path, Settings};
+use turnkeep::relay::{ListenerId, Path, Settings};
+use turnkeep::wire::integrity::userhash;
 
-use super::policy::password_of;
+use super::policy::{KNOWN, password_of};
 use super::stun::{COOKIE, Stun, Tlv, long_term_key, number};
 
 const BINDING: u16 = 0x0001;
@@ -19,17 +20,24 @@ const ERROR: u16 = 0x0110;
 
 /// Errors that a TURN server decides on after it knows who asks, so that they carry integrity (RFC 8489 §9.2.4). 400
 /// can come before that, 401 does, and 438 may.
-const DECIDED_KNOWING_THE_SENDER: [u16; 9] = [403, 420, 437, 440, 441, 442, 443, 486, 508];
+const DECIDED_KNOWING_THE_SENDER: [u16; 10] = [300, 403, 420, 437, 440, 441, 442, 443, 486, 508];
 
 /// Knows of the server what is configured.
 pub struct Judge {
     realm: String,
     offers_algorithms: bool,
+    offers_userhash: bool,
+    modern_only: Box<[ListenerId]>,
 }
 
 impl Judge {
     pub fn new(settings: &Settings) -> Self {
-        Self { realm: settings.realm.to_string(), offers_algorithms: settings.offer_sha256 }
+        Self {
+            realm: settings.realm.to_string(),
+            offers_algorithms: settings.offer_sha256,
+            offers_userhash: settings.offer_userhash,
+            modern_only: settings.modern_only.clone(),
+        }
     }
 
     /// A response, given the request that it answers.
@@ -46,7 +54,7 @@ impl Judge {
         self.integrity(&request, &answer, method, class);
         size(&request, &answer, path, method, class);
         if let Some(realm) = answer.first(number::REALM) {
-            self.challenge(&answer, realm);
+            self.challenge(&answer, path, realm);
         }
     }
 
@@ -61,6 +69,7 @@ impl Judge {
                 vec![number::ERROR_CODE, number::REALM, number::NONCE, number::PASSWORD_ALGORITHMS]
             }
             (ERROR, _, 401 | 438) => vec![number::ERROR_CODE, number::REALM, number::NONCE],
+            (ERROR, ALLOCATE, 300) => vec![number::ERROR_CODE, number::ALTERNATE_SERVER],
             (ERROR, _, 420) => vec![number::ERROR_CODE, number::UNKNOWN_ATTRIBUTES],
             (ERROR, BINDING, code) => panic!("{code} in answer to a Binding request"),
             (ERROR, _, 400 | 403 | 437 | 440..=443 | 486 | 508) => vec![number::ERROR_CODE],
@@ -72,6 +81,11 @@ impl Judge {
         let mut behind = numbers.split_off(open);
         if method == ALLOCATE && class == SUCCESS {
             numbers.retain(|found| *found != number::ADDRESS_ERROR_CODE);
+        }
+        if answer.code() == 300 {
+            // RFC 8489 §10: another one for the other family, and a name.
+            numbers.retain(|found| *found != number::ALTERNATE_DOMAIN);
+            numbers.dedup();
         }
         numbers.sort_unstable();
         expected.sort_unstable();
@@ -97,24 +111,38 @@ impl Judge {
             None => (1, number::MESSAGE_INTEGRITY),
             Some(chosen) => (u16::from_be_bytes([chosen[0], chosen[1]]), number::MESSAGE_INTEGRITY_SHA256),
         };
-        let user = open_attribute(request, number::USERNAME).expect("who is authenticated has a USERNAME");
+        let user = open_attribute(request, number::USERNAME).unwrap_or_else(|| self.hidden_user(request));
         let password = password_of(std::str::from_utf8(user).expect("no test user's name is other than UTF-8"));
         let key = long_term_key(algorithm, user, self.realm.as_bytes(), password.as_bytes());
         assert!(answer.has_valid_integrity(kind, &key), "{code} for method {method}: kind and value of the integrity");
     }
 
+    /// The user whose name is behind USERHASH (RFC 8489 §14.4).
+    fn hidden_user(&self, request: &Stun<'_>) -> &'static [u8] {
+        assert!(self.offers_userhash, "who is authenticated has a USERNAME");
+        let hash = open_attribute(request, number::USERHASH).expect("or a USERHASH");
+        let is_it = |name: &&&str| userhash(name.as_bytes(), self.realm.as_bytes())[..] == *hash;
+        KNOWN.iter().find(is_it).expect("of somebody who is known").as_bytes()
+    }
+
     /// REALM, NONCE and PASSWORD-ALGORITHMS (RFC 8489 §9.2, §9.2.4, §14.9–§14.11, D-23).
-    fn challenge(&self, answer: &Stun<'_>, realm: &[u8]) {
+    fn challenge(&self, answer: &Stun<'_>, path: &Path, realm: &[u8]) {
         assert_eq!(realm, self.realm.as_bytes());
         let nonce = answer.first(number::NONCE).unwrap();
         for text in [realm, nonce] {
             assert!(text.len() < 128 && text.iter().all(|byte| is_qdtext(*byte)), "short and qdtext (RFC 3261 §25.1)");
         }
-        // Bit 0 of 24 is the first of the first base64 character; anonymity, bit 1, is not offered.
-        let features: &[u8] = if self.offers_algorithms { b"obMatJos2gAAA" } else { b"obMatJos2AAAA" };
+        // Bit 0 of 24, password algorithms, is the first of the first base64 character; anonymity is bit 1.
+        let features: &[u8] = match (self.offers_algorithms, self.offers_userhash) {
+            (false, false) => b"obMatJos2AAAA",
+            (true, false) => b"obMatJos2gAAA",
+            (false, true) => b"obMatJos2QAAA",
+            (true, true) => b"obMatJos2wAAA",
+        };
         assert!(nonce.starts_with(features), "the nonce cookie and the feature bits");
         let sha256_then_md5: &[u8] = &[0, 2, 0, 0, 0, 1, 0, 0];
-        assert_eq!(answer.first(number::PASSWORD_ALGORITHMS), self.offers_algorithms.then_some(sha256_then_md5));
+        let list = if self.modern_only.contains(&path.listener) { &sha256_then_md5[..4] } else { sha256_then_md5 };
+        assert_eq!(answer.first(number::PASSWORD_ALGORITHMS), self.offers_algorithms.then_some(list));
         assert!(is_signed(answer) || answer.first(number::ERROR_CODE).unwrap().len() == 4, "no reason phrase (D-38)");
     }
 }
@@ -160,6 +188,11 @@ fn values(answer: &Stun<'_>, path: &Path) {
                 assert!(value[1] == 0 && (1..=2).contains(&value[0]), "family, and reserved bits: {value:?}");
                 assert!([(4, 40), (5, 8)].contains(&(value[2], value[3])), "440 or 508 (RFC 8656 §18.12)");
                 assert!(std::str::from_utf8(&value[4..]).is_ok_and(|reason| reason.chars().count() < 128));
+            }
+            number::ALTERNATE_SERVER => {
+                let first = answer.first(number::ALTERNATE_SERVER).unwrap()[1];
+                let own = if path.client.0.is_ipv4() { 1 } else { 2 };
+                assert!(value[0] == 0 && first == own, "the client's family first (RFC 8489 §10)");
             }
             number::LIFETIME => {
                 let seconds = u32::from_be_bytes((*value).try_into().unwrap());

@@ -12,5 +12,5 @@ mod world;
 pub use client::{Client, Kind, SERVER, SERVER_V6};
 pub use judge::{Judge, xored_address};
 pub use message::{Attribute, Raw, channel_header, channel_message, code, message, only_reply, outcome, refusal};
-pub use policy::{BRIEF_UNTIL, EPOCH, Lease, REALM, Seeded, TestPolicy, password_of};
+pub use policy::{BRIEF_UNTIL, EPOCH, KNOWN, Lease, REALM, Seeded, TestPolicy, password_of};
 pub use world::{Output, World, settings};

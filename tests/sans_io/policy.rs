@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use turnkeep::relay::reason::{AuthReason, RuleId};
-use turnkeep::relay::seam::{AdmitRefusal, Claim, Entropy, Identity, PeerPorts, Policy, Refusal, UserId};
+use turnkeep::relay::seam::{AdmitRefusal, Alternate, Claim, Entropy, Identity, PeerPorts, Policy, Refusal, UserId};
 use turnkeep::relay::{Now, Path, PeerAddr};
-use turnkeep::wire::integrity::LongTermKey;
+use turnkeep::wire::integrity::{LongTermKey, userhash};
 
 pub const REALM: &str = "example.org";
 /// 2026-11-21T18:31:40Z.
@@ -25,11 +25,13 @@ pub struct TestPolicy {
     pub held: Arc<AtomicUsize>,
     /// How often `authenticate` was asked.
     pub asked: Arc<AtomicUsize>,
+    /// Where all clients are sent instead.
+    pub elsewhere: Option<Alternate>,
 }
 
 impl TestPolicy {
     pub fn new(quota: usize) -> Self {
-        Self { quota, held: Arc::default(), asked: Arc::default() }
+        Self { quota, held: Arc::default(), asked: Arc::default(), elsewhere: None }
     }
 
     pub fn held(&self) -> usize {
@@ -48,6 +50,9 @@ impl Drop for Lease {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+/// The names that policy finds behind a USERHASH.
+pub const KNOWN: [&str; 7] = ["alice", "bob", "carol", "1:carol", "2:carol", "old", "brief"];
 
 pub fn password_of(user: &str) -> String {
     user.chars().rev().collect()
@@ -82,7 +87,15 @@ impl Policy for TestPolicy {
         Ok(Identity { user: UserId(person.into()), key_id: None, expires_unix: None, max_allocations: None })
     }
 
+    fn username_of(&self, hash: &[u8; 32]) -> Option<Box<[u8]>> {
+        let known = KNOWN.iter().find(|name| userhash(name.as_bytes(), REALM.as_bytes()) == *hash);
+        known.map(|name| name.as_bytes().into())
+    }
+
     fn admit(&self, _: Now, _: &Identity, path: &Path) -> Result<Lease, AdmitRefusal> {
+        if let Some(alternate) = &self.elsewhere {
+            return Err(AdmitRefusal::Elsewhere(for_family(alternate, path)));
+        }
         if is_tunnel(path.client.ip()) {
             return Err(AdmitRefusal::Forbidden(refusal("test.tunnel")));
         }
@@ -102,6 +115,16 @@ impl Policy for TestPolicy {
             _ => Ok(PeerPorts::Any),
         }
     }
+}
+
+/// The server of the client's family first.
+fn for_family(alternate: &Alternate, path: &Path) -> Alternate {
+    let is_own = alternate.server.is_ipv4() == path.client.0.is_ipv4();
+    let (server, other) = match alternate.other {
+        Some(other) if !is_own => (other, Some(alternate.server)),
+        other => (alternate.server, other),
+    };
+    Alternate { server, other, domain: alternate.domain.clone() }
 }
 
 /// 6to4 and Teredo.

@@ -21,6 +21,8 @@ pub fn settings() -> Settings {
     Settings {
         realm: REALM.into(),
         offer_sha256: true,
+        offer_userhash: false,
+        modern_only: Box::default(),
         families: Families { v4: true, v6: true },
         max_lifetime: MAX_LIFETIME,
         nonce_key: NonceKey::new([9; 32]),

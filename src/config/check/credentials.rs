@@ -1,7 +1,7 @@
 //! Who may use the relay.
 
 use super::{Judge, repeats};
-use crate::config::schema::SecretSource;
+use crate::config::schema::{Legacy, SecretSource};
 
 pub(super) fn check(judge: &mut Judge<'_>, now_unix: u64) {
     let credentials = &judge.config.credentials;
@@ -17,9 +17,25 @@ pub(super) fn check(judge: &mut Judge<'_>, now_unix: u64) {
         check_source(judge, index, secret);
     }
     check_not_after(judge, now_unix);
+    check_algorithms(judge);
     if credentials.users_file.is_some() && !judge.config.lab {
         let sentence = "fixed passwords neither expire nor name one person; they are for labs (lab = true)";
         judge.warn("credentials.users_file", sentence.into());
+    }
+}
+
+/// RFC 8489: what is offered must be something that a user can have.
+fn check_algorithms(judge: &mut Judge<'_>) {
+    let credentials = &judge.config.credentials;
+    let denies = |own: Option<Legacy>| own.unwrap_or(credentials.legacy) == Legacy::Deny;
+    if !credentials.offer_sha256 && judge.config.listeners.iter().any(|listener| denies(listener.legacy)) {
+        let sentence = "nobody could get in where MD5 and SHA-1 are denied and SHA-256 is not offered; offer it";
+        judge.error("credentials.offer_sha256", sentence.into());
+    }
+    if credentials.offer_userhash && !credentials.secrets.is_empty() {
+        let sentence =
+            "nobody can find the user name of an ephemeral credential by its hash; with secrets leave it off";
+        judge.error("credentials.offer_userhash", sentence.into());
     }
 }
 

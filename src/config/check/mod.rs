@@ -1,6 +1,7 @@
 //! What a configuration means, judged: whether its keys fit together, and whether this host has what it names.
 
 mod credentials;
+mod drain;
 mod host;
 mod listeners;
 mod peers;
@@ -27,6 +28,7 @@ pub fn check(loaded: &Loaded, scope: Scope, now_unix: u64) -> Report {
     relay::check(&mut judge);
     credentials::check(&mut judge, now_unix);
     peers::check(&mut judge);
+    drain::check(&mut judge);
     check_realm(&mut judge);
     if loaded.config.lab {
         judge.warn("lab", "test addresses can be opened and secrets may be short; never so in production".into());

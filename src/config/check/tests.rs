@@ -269,3 +269,39 @@ fn an_address_of_another_host_is_found_out() {
     assert!(found.iter().any(|line| line == expected), "{found:#?}");
     assert!(found.iter().any(|line| line.contains("credentials.secret.file: cannot read secret.k1")), "{found:#?}");
 }
+
+#[test]
+fn algorithms_and_hidden_names_must_be_such_as_a_user_can_have() {
+    assert_one(
+        replaced(
+            "[[credentials.secret]]",
+            "[credentials]\noffer_sha256 = false\nlegacy = 'deny'\n[[credentials.secret]]",
+        ),
+        "t.toml:7: error: credentials.offer_sha256: nobody could get in where MD5 and SHA-1 are denied and SHA-256 is \
+         not offered; offer it",
+    );
+    assert_one(
+        replaced("[[credentials.secret]]", "[credentials]\noffer_userhash = true\n[[credentials.secret]]"),
+        "t.toml:7: error: credentials.offer_userhash: nobody can find the user name of an ephemeral credential by its \
+         hash; with secrets leave it off",
+    );
+    let own = "address = '0.0.0.0:3478'\nlegacy = 'deny'";
+    assert_eq!(replaced("address = '0.0.0.0:3478'", own), [""; 0]);
+}
+
+#[test]
+fn a_drain_is_told_of_and_never_leads_in_a_circle() {
+    let drained = "every new allocation is refused with 300 and sent elsewhere: this relay is being emptied";
+    assert_one(
+        with("[drain]\nalternate_servers = ['198.51.100.8']\n"),
+        &format!("t.toml:10: warning: drain.alternate_servers: {drained}"),
+    );
+    let found = with("[drain]\nalternate_servers = ['8.8.8.8', '198.51.100.8:3479']\n");
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(found.iter().any(|line| line.contains("8.8.8.8 is this relay itself")), "{found:?}");
+    assert!(found.iter().any(|line| line.contains("198.51.100.8:3479 is the second of its family")), "{found:?}");
+    let found = with("[drain]\nalternate_servers = ['2001:db8::8']\n");
+    assert!(found.iter().any(|line| line.contains("clients that come by IPv4 stay")), "{found:?}");
+    let found = with("[drain]\nalternate_domain = 'b.example.org'\n");
+    assert!(found.len() == 1 && found[0].contains("names no server"), "{found:?}");
+}

@@ -68,6 +68,14 @@ name_type! {
 }
 
 name_type! {
+    /// A DNS name (RFC 1123), other scripts as A-labels (RFC 8489 §14.16).
+    DomainName {
+        allowed: "a domain name of up to 255 characters, such as \"relay-b.example.org\"",
+        valid: |text| text.len() <= 255 && text.split('.').all(is_label)
+    }
+}
+
+name_type! {
     /// The name of an environment variable.
     EnvName {
         allowed: "the name of an environment variable: up to 64 capital letters, digits and \"_\", such as \
@@ -94,6 +102,11 @@ impl Realm {
     pub(in crate::config) fn of_try_out() -> Self {
         Self("turnkeep.local".to_owned())
     }
+}
+
+/// One part of a domain name.
+fn is_label(text: &str) -> bool {
+    is_word(text, 63, b"-") && !text.starts_with('-') && !text.ends_with('-')
 }
 
 fn is_word(text: &str, max: usize, also: &[u8]) -> bool {

@@ -95,6 +95,51 @@ impl fmt::Display for HostIp {
 
 text_value!(HostIp);
 
+/// Another relay: its address, and its port where it is not the one that the client came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AlternateServer {
+    ip: HostIp,
+    port: Option<u16>,
+}
+
+impl AlternateServer {
+    /// Its address.
+    pub fn ip(self) -> IpAddr {
+        self.ip.get()
+    }
+
+    /// Its port, if it is told.
+    pub fn port(self) -> Option<u16> {
+        self.port
+    }
+}
+
+impl Text for AlternateServer {
+    fn allowed() -> Cow<'static, str> {
+        "one address, with or without a port, such as \"198.51.100.8\" or \"[2001:db8::8]:3478\"".into()
+    }
+
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        let (ip, port) = match text.parse::<SocketAddr>() {
+            Ok(address) if address.port() == 0 => return Err("has port 0".into()),
+            Ok(address) => (address.ip().to_string(), Some(address.port())),
+            Err(_) => (text.to_owned(), None),
+        };
+        Ok(Self { ip: HostIp::parse(&ip)?, port })
+    }
+}
+
+impl fmt::Display for AlternateServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => SocketAddr::new(self.ip(), port).fmt(f),
+            None => self.ip.fmt(f),
+        }
+    }
+}
+
+text_value!(AlternateServer);
+
 /// Addresses that no socket of ours can have.
 fn refuse_unusable(ip: IpAddr) -> Result<(), Cow<'static, str>> {
     if ip.is_multicast() {
@@ -221,6 +266,16 @@ mod tests {
         assert!(why::<HostIp>("::ffff:203.0.113.5").starts_with("is an IPv4 address"));
         assert_eq!(why::<HostIp>("relay.example.org"), "is no address");
         assert_eq!(why::<HostIp>("ff02::1"), "is a multicast address");
+    }
+
+    #[test]
+    fn other_relays_have_an_address_and_maybe_a_port() {
+        for text in ["198.51.100.8", "198.51.100.8:3478", "2001:db8::8", "[2001:db8::8]:443"] {
+            assert_eq!(AlternateServer::parse(text).map(|server| server.to_string()), Ok(text.to_owned()));
+        }
+        assert_eq!(why::<AlternateServer>("198.51.100.8:0"), "has port 0");
+        assert!(why::<AlternateServer>("0.0.0.0:3478").starts_with("means every address"));
+        assert_eq!(why::<AlternateServer>("relay-b.example.org"), "is no address");
     }
 
     #[test]

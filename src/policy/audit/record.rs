@@ -344,6 +344,7 @@ pub fn reason_of(denial: &Denial) -> &'static str {
         Denial::WrongUser => "wrong_user",
         Denial::Family(_) => "family_not_offered",
         Denial::TransportProtocol(_) => "transport_not_offered",
+        Denial::Elsewhere(_) => "try_alternate",
         Denial::Quota(_) => "quota_reached",
         Denial::Capacity(_) => "capacity_exhausted",
         Denial::Unavailable(_) => "not_available",
@@ -382,6 +383,7 @@ pub fn denial_sentence(request: RequestKind, code: u16, denial: &Denial) -> Stri
         Denial::WrongUser => "The allocation or its 5-tuple is another user's.".into(),
         Denial::Family(family) => format!("Address family {family} is not offered.").into(),
         Denial::TransportProtocol(protocol) => format!("Transport protocol {protocol} is not offered.").into(),
+        Denial::Elsewhere(alternate) => format!("The client was sent to {}.", alternate.server).into(),
         Denial::Capacity(what) => format!("Out of {what}.").into(),
         Denial::Unavailable(what) => format!("{what}.").into(),
     };

@@ -49,6 +49,11 @@ impl Authenticator {
         let by_ephemeral = self.ephemeral.authenticate(now.unix_secs(), claim, self.realm.as_bytes(), proof);
         by_static.unwrap_or(by_ephemeral)
     }
+
+    /// Whose name is behind a USERHASH? Only names that are known beforehand can be found, so this is for static users.
+    pub fn username_of(&self, userhash: &[u8; 32]) -> Option<Box<[u8]>> {
+        self.static_users.by_userhash(userhash).map(|name| name.as_bytes().into())
+    }
 }
 
 /// What a refusal means, in a sentence for the administrator.
@@ -66,6 +71,7 @@ pub fn sentence(reason: AuthReason) -> &'static str {
         AuthReason::WrongZone => "The credential is bound to another zone.",
         AuthReason::WrongRealm => "The request's realm is not ours.",
         AuthReason::UserhashNotOffered => "The request hides its user name by USERHASH, which was not offered.",
+        AuthReason::LegacyAlgorithm => "The request uses MD5 or SHA-1 at a listener that takes SHA-256 alone.",
         AuthReason::UnsupportedBinding => {
             "The credential has a binding that cannot be enforced here, so it is refused."
         }

@@ -10,11 +10,13 @@ use zeroize::Zeroizing;
 use crate::relay::limits::MAX_USERNAME;
 use crate::relay::reason::AuthReason;
 use crate::relay::seam::{Claim, Identity, UserId};
-use crate::wire::integrity::{LongTermKey, PasswordAlgorithm};
+use crate::wire::integrity::{LongTermKey, PasswordAlgorithm, userhash};
 
 /// Users and their long-term keys. Passwords are not kept.
 pub struct StaticUsers {
     users: HashMap<Arc<str>, Keys>,
+    /// `SHA-256(name ":" realm)` of each (RFC 8489 §14.4).
+    by_userhash: HashMap<[u8; 32], Arc<str>>,
     /// Proved in place of an unknown user's keys; that it matches means nothing.
     nobody: Keys,
 }
@@ -31,7 +33,7 @@ pub const MAX_USERS: usize = 100_000;
 impl StaticUsers {
     /// No users.
     pub fn none() -> Self {
-        Self { users: HashMap::new(), nobody: Keys::derive("", "", "") }
+        Self { users: HashMap::new(), by_userhash: HashMap::new(), nobody: Keys::derive("", "", "") }
     }
 
     /// From the text of a file: one `name:password`, or better `name:0x<MD5 key>[:0x<SHA-256 key>]`, a line, where a
@@ -64,7 +66,9 @@ impl StaticUsers {
         if self.users.len() >= MAX_USERS {
             return Err(BadUser::TooMany);
         }
-        match self.users.insert(name.into(), keys) {
+        let shared: Arc<str> = name.into();
+        self.by_userhash.insert(userhash(name.as_bytes(), realm.as_bytes()), shared.clone());
+        match self.users.insert(shared, keys) {
             None => Ok(()),
             Some(_) => Err(BadUser::Twice),
         }
@@ -105,6 +109,11 @@ impl StaticUsers {
         let (_, keys) = self.find(username)?;
         let given = LongTermKey::derive(PasswordAlgorithm::Md5, username, realm.as_bytes(), password);
         Some(given.as_bytes().ct_eq(keys.md5.as_bytes()).into())
+    }
+
+    /// The name that a USERHASH stands for.
+    pub(super) fn by_userhash(&self, userhash: &[u8; 32]) -> Option<&str> {
+        self.by_userhash.get(userhash).map(|name| &**name)
     }
 
     /// Whether a user has that name.
@@ -242,6 +251,15 @@ mod tests {
         let without_key = sign_in(&users, "bob", PasswordAlgorithm::Sha256, "secret");
         assert_eq!(without_key, Some(Err(AuthReason::WrongPassword)));
         assert_eq!(sign_in(&StaticUsers::none(), "alice", PasswordAlgorithm::Md5, "x"), None);
+    }
+
+    /// RFC 8489 §14.4: over the name and the realm.
+    #[test]
+    fn c_087_a_userhash_finds_its_user_in_its_realm_only() {
+        let users = StaticUsers::parse("example.org", "alice:open\nbob:shut\n").unwrap();
+        assert_eq!(users.by_userhash(&userhash(b"alice", b"example.org")), Some("alice"));
+        assert_eq!(users.by_userhash(&userhash(b"alice", b"example.com")), None);
+        assert_eq!(users.by_userhash(&userhash(b"carol", b"example.org")), None);
     }
 
     #[test]

@@ -82,12 +82,13 @@ fn begin<P: Policy, E: Entropy>(
         AdmitRefusal::OverQuota(refusal) => {
             Refused::with(ErrorCode::ALLOCATION_QUOTA_REACHED, Denial::Quota(refusal.rule))
         }
+        AdmitRefusal::Elsewhere(alternate) => Refused::elsewhere(alternate, request),
     })?;
     let allocation = Allocation {
         uuid: uuid(request.now, &mut server.entropy),
         path: request.path,
         who: sender.who.clone(),
-        username: sender.username.into(),
+        username: sender.username.as_ref().into(),
         key: sender.key.clone(),
         transaction_id,
         stage: Stage::Opening {

@@ -1,6 +1,8 @@
 //! The long-term credential mechanism (RFC 8489 §9.2.4), in the RFC's order but for one thing: a nonce that is not
 //! ours is refused first, by its own MAC alone, so that a flood of forged requests costs no key derivation (D-02).
 
+use std::borrow::Cow;
+
 use super::Request;
 use super::answer::Answer;
 use crate::relay::event::Denial;
@@ -11,7 +13,7 @@ use crate::relay::seam::{Claim, Entropy, Identity, Policy};
 use crate::relay::server::{Server, Settings};
 use crate::relay::verdict::Verdict;
 use crate::wire::attribute::{
-    AttributeType, ErrorCode, Nonce, PasswordAlgorithmAttribute, PasswordAlgorithms, Realm, Username,
+    AttributeType, ErrorCode, Nonce, PasswordAlgorithmAttribute, PasswordAlgorithms, Realm, Userhash, Username,
 };
 use crate::wire::header::Method;
 use crate::wire::integrity::{Integrity, IntegrityKey, LongTermKey, PasswordAlgorithm};
@@ -20,8 +22,8 @@ use crate::wire::message::Message;
 /// Who sent a request, proven.
 pub(super) struct Authenticated<'a> {
     pub(super) who: Identity,
-    /// USERNAME as received.
-    pub(super) username: &'a [u8],
+    /// USERNAME as received, or what policy says is behind USERHASH.
+    pub(super) username: Cow<'a, [u8]>,
     pub(super) key: LongTermKey,
     /// The request had a PASSWORD-ALGORITHM: answers carry MESSAGE-INTEGRITY-SHA256 then (RFC 8489 §9.2.4).
     pub(super) sha256: bool,
@@ -38,9 +40,6 @@ impl Authenticated<'_> {
 pub(super) fn response_key(key: &LongTermKey, sha256: bool) -> IntegrityKey {
     IntegrityKey::new(if sha256 { Integrity::Sha256 } else { Integrity::Sha1 }, key)
 }
-
-/// The algorithms that are offered, best first (RFC 8489 §14.11).
-const OFFERED: PasswordAlgorithms<'static> = PasswordAlgorithms::SHA256_THEN_MD5;
 
 /// Checks a request's credentials, and has the answer signed from then on. The error is the verdict on the request: a
 /// challenge or a refusal.
@@ -79,7 +78,8 @@ enum Fault {
 
 /// The credentials of a request, complete but unproven.
 struct Credentials<'a> {
-    username: &'a [u8],
+    /// None: nobody is behind USERHASH.
+    username: Option<Cow<'a, [u8]>>,
     realm: &'a [u8],
     nonce: NonceState,
     algorithm: PasswordAlgorithm,
@@ -103,10 +103,19 @@ impl<'a> Credentials<'a> {
         if nonce == NonceState::Foreign {
             return Err(Fault::StaleNonce);
         }
-        let chosen = if server.settings.offer_sha256 { chosen_algorithm(message)? } else { None };
-        let username = username.ok_or(Fault::Unauthenticated(AuthReason::UserhashNotOffered))?;
+        let listener = request.path.listener;
+        let offered = server.settings.algorithms(listener);
+        let chosen = offered.map_or(Ok(None), |offered| chosen_algorithm(message, offered))?;
+        let is_legacy = chosen != Some(PasswordAlgorithm::Sha256) || integrity != Integrity::Sha256;
+        if is_legacy && !server.settings.takes_legacy(listener) {
+            return Err(Fault::Unauthenticated(AuthReason::LegacyAlgorithm));
+        }
+        let username = match username {
+            Some(username) => Some(Cow::Borrowed(username.0)),
+            None => hidden_username(server, message)?.map(Cow::Owned),
+        };
         Ok(Self {
-            username: username.0,
+            username,
             realm: realm.0,
             nonce,
             algorithm: chosen.unwrap_or(PasswordAlgorithm::Md5),
@@ -116,18 +125,31 @@ impl<'a> Credentials<'a> {
     }
 }
 
+/// The user name behind USERHASH (RFC 8489 §9.2.4); none if policy knows nobody by it.
+fn hidden_username<P: Policy, E: Entropy>(
+    server: &Server<P, E>,
+    message: &Message<'_>,
+) -> Result<Option<Vec<u8>>, Fault> {
+    if !server.settings.offer_userhash {
+        return Err(Fault::Unauthenticated(AuthReason::UserhashNotOffered));
+    }
+    let userhash = message.get::<Userhash<'_>>().ok().flatten().ok_or(Fault::Incomplete)?;
+    Ok(server.policy.username_of(userhash.0).map(Vec::from))
+}
+
 /// The algorithm that the client chose from our list; none if it does not know RFC 8489, which means MD5.
-fn chosen_algorithm(message: &Message<'_>) -> Result<Option<PasswordAlgorithm>, Fault> {
+fn chosen_algorithm(
+    message: &Message<'_>,
+    offered: PasswordAlgorithms<'_>,
+) -> Result<Option<PasswordAlgorithm>, Fault> {
     let list = message.get::<PasswordAlgorithms<'_>>().map_err(|_| Fault::Incomplete)?;
     let chosen = message.get::<PasswordAlgorithmAttribute<'_>>().map_err(|_| Fault::Incomplete)?;
     match (list, chosen) {
         (None, None) => Ok(None),
-        (Some(list), Some(chosen)) if list.as_bytes() == OFFERED.as_bytes() && chosen.parameters.is_empty() => {
-            match chosen.number {
-                1 => Ok(Some(PasswordAlgorithm::Md5)),
-                2 => Ok(Some(PasswordAlgorithm::Sha256)),
-                _ => Err(Fault::Incomplete),
-            }
+        (Some(list), Some(chosen))
+            if list.as_bytes() == offered.as_bytes() && offered.iter().any(|entry| entry == chosen) =>
+        {
+            PasswordAlgorithm::from_number(chosen.number).map(Some).ok_or(Fault::Incomplete)
         }
         _ => Err(Fault::Incomplete),
     }
@@ -139,10 +161,13 @@ fn verify<'a, P: Policy, E: Entropy>(
     credentials: &Credentials<'a>,
 ) -> Result<Authenticated<'a>, Fault> {
     let refused = |reason| Fault::Unauthenticated(reason);
-    let Credentials { username, realm, algorithm, sha256, integrity, .. } = *credentials;
+    let Credentials { realm, algorithm, sha256, integrity, .. } = *credentials;
     if realm != server.settings.realm.as_bytes() {
         return Err(refused(AuthReason::WrongRealm));
     }
+    // Whoever is unknown takes as long as somebody known: an empty name is nobody's.
+    let is_somebody = credentials.username.is_some();
+    let username = credentials.username.clone().unwrap_or_default();
     if username.len() > MAX_USERNAME {
         return Err(refused(AuthReason::BadUsername));
     }
@@ -150,7 +175,7 @@ fn verify<'a, P: Policy, E: Entropy>(
 
     // The owner of an allocation is known by the key that it made it with: expiry is judged on Allocate (D-19).
     let standing = server.table.find(&request.path).and_then(|id| server.table.get(id));
-    let standing = standing.filter(|standing| !standing.is_over(request.now.instant));
+    let standing = standing.filter(|standing| is_somebody && !standing.is_over(request.now.instant));
     if let Some(own) = standing.filter(|own| *own.username == *username && own.key.algorithm() == algorithm) {
         let (who, key) = (own.who.clone(), own.key.clone());
         return if proof(&key) {
@@ -160,7 +185,7 @@ fn verify<'a, P: Policy, E: Entropy>(
         };
     }
 
-    let claim = Claim { username, algorithm, expired_will_do: request.message.method() != Method::ALLOCATE };
+    let claim = Claim { username: &username, algorithm, expired_will_do: request.message.method() != Method::ALLOCATE };
     let mut proven = None;
     let who = server.policy.authenticate(request.now, claim, &mut |key| {
         let holds = proof(key);
@@ -169,6 +194,9 @@ fn verify<'a, P: Policy, E: Entropy>(
         }
         holds
     });
+    if !is_somebody {
+        return Err(refused(AuthReason::UnknownUser));
+    }
     let who = who.map_err(refused)?;
     let key = proven.ok_or(refused(AuthReason::WrongPassword))?;
     Ok(Authenticated { who, username, key, sha256 })
@@ -191,10 +219,11 @@ fn refuse<P: Policy, E: Entropy>(
         }
     };
     let nonce = server.nonces.mint(request.now, &request.path, &mut server.entropy);
-    let Settings { realm, offer_sha256, .. } = &server.settings;
+    let Settings { realm, .. } = &server.settings;
+    let offered = server.settings.algorithms(request.path.listener);
     answer.error_with(error, |writer| {
         writer.put(&Realm(realm.as_bytes()))?;
         writer.put(&Nonce(&nonce))?;
-        if *offer_sha256 { writer.put(&OFFERED) } else { Ok(()) }
+        offered.map_or(Ok(()), |offered| writer.put(&offered))
     })
 }

@@ -8,13 +8,15 @@ use super::command::RelayId;
 use super::event::{Denial, Event, RequestKind};
 use super::limits::MAX_REPLY;
 use super::reason::DropReason;
-use super::seam::{Entropy, Identity, PeerPorts, Policy};
+use super::seam::{Alternate, Entropy, Identity, PeerPorts, Policy};
 use super::server::Server;
 use super::verdict::Verdict;
 use crate::relay::addr::{Family, PeerAddr};
-use crate::wire::attribute::{AttributeType, ErrorCode, Lifetime};
+use crate::wire::attribute::{AlternateDomain, AlternateServer, AttributeType, ErrorCode, Lifetime};
 use crate::wire::header::Method;
+use crate::wire::integrity::Integrity;
 use crate::wire::message::Message;
+use crate::wire::writer::{BufferFull, MessageWriter};
 
 pub(super) mod allocate;
 mod answer;
@@ -108,6 +110,13 @@ impl Refused {
         Self::with(error, Denial::Unavailable(reason))
     }
 
+    /// 300. The certificate's name is for clients that can check it: those that know RFC 8489 (§10).
+    fn elsewhere(mut alternate: Alternate, request: &Request<'_>) -> Self {
+        let checks_names = request.message.integrity() == Some(Integrity::Sha256);
+        alternate.domain = alternate.domain.filter(|_| request.path.transport.has_certificate() && checks_names);
+        Self::with(ErrorCode::TRY_ALTERNATE, Denial::Elsewhere(alternate))
+    }
+
     /// 437.
     fn no_allocation() -> Self {
         Self::with(ErrorCode::ALLOCATION_MISMATCH, Denial::NoAllocation)
@@ -121,8 +130,13 @@ impl Refused {
 
 impl<P: Policy, E: Entropy> Server<P, E> {
     fn refuse(&mut self, request: &Request<'_>, who: &Identity, answer: Answer<'_>, refused: Refused) -> Verdict {
-        self.audit_denial(request, Some(who), refused.error.code, refused.denial);
-        answer.error(refused.error)
+        let Refused { error, denial } = refused;
+        let verdict = match &denial {
+            Denial::Elsewhere(alternate) => answer.error_with(error, |writer| put_alternate(writer, alternate)),
+            _ => answer.error(error),
+        };
+        self.audit_denial(request, Some(who), error.code, denial);
+        verdict
     }
 
     fn audit_denial(&mut self, request: &Request<'_>, who: Option<&Identity>, code: u16, denial: Denial) {
@@ -171,6 +185,13 @@ impl<P: Policy, E: Entropy> Server<P, E> {
             .judge_peer(&allocation.who, peer)
             .map_err(|refusal| Refused::with(ErrorCode::FORBIDDEN, Denial::Peer { peer, rule: refusal.rule }))
     }
+}
+
+/// RFC 8489 §10: the server of the client's family first, then that of the other.
+fn put_alternate(writer: &mut MessageWriter<'_>, alternate: &Alternate) -> Result<(), BufferFull> {
+    writer.put(&AlternateServer(alternate.server))?;
+    alternate.other.map_or(Ok(()), |other| writer.put(&AlternateServer(other)))?;
+    alternate.domain.as_ref().map_or(Ok(()), |domain| writer.put(&AlternateDomain(domain.as_bytes())))
 }
 
 /// A granted lifetime, for the client.

@@ -12,6 +12,8 @@ pub struct PasswordAlgorithms<'a>(&'a [u8]);
 impl PasswordAlgorithms<'static> {
     /// SHA-256 first, then MD5.
     pub const SHA256_THEN_MD5: Self = Self(&[0x00, 0x02, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00]);
+    /// SHA-256 alone.
+    pub const SHA256: Self = Self(&[0x00, 0x02, 0x00, 0x00]);
 }
 
 impl<'a> PasswordAlgorithms<'a> {

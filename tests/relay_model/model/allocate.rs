@@ -29,6 +29,7 @@ impl Model {
         let lease = match self.policy.admit(self.now, &asked.who, &asked.path) {
             Ok(lease) => lease,
             Err(AdmitRefusal::Forbidden(_)) => return asked.deny(403, Why::Client),
+            Err(AdmitRefusal::Elsewhere(_)) => return asked.deny(300, Why::Elsewhere),
             Err(AdmitRefusal::OverQuota(_)) => return asked.deny(486, Why::Quota),
         };
         self.allocations.push(Allocation {

@@ -10,6 +10,7 @@ use super::allocation::Allocation;
 use super::{Model, Transaction, same_tuple};
 use crate::outcome::{Answer, Outcome, Why};
 use crate::said::{Algorithms, Credentials, Name, Said, SaidRealm, Tag};
+use crate::sans_io::KNOWN;
 
 /// The longest USERNAME that is an attribute, and the longest that is looked at.
 const MAX_TEXT: usize = 763;
@@ -59,6 +60,8 @@ impl Model {
             Algorithms::Neither => Some(PasswordAlgorithm::Md5),
             // The nonce says nothing of algorithms, and nobody asked (D-23).
             _ if !self.facts.offer_sha256 => Some(PasswordAlgorithm::Md5),
+            // Not among those that are offered.
+            Algorithms::Both(PasswordAlgorithm::Md5) if credentials.modern_only => None,
             Algorithms::Both(algorithm) => Some(algorithm),
             _ => None,
         }
@@ -73,11 +76,19 @@ impl Model {
         user: &str,
         algorithm: PasswordAlgorithm,
     ) -> Result<Identity, AuthReason> {
-        if matches!(credentials.name, Name::Hash(_)) {
+        let has_sha256_tag = !matches!(credentials.tag, Tag::Sha1 | Tag::ShortSha1);
+        if credentials.modern_only && !(algorithm == PasswordAlgorithm::Sha256 && has_sha256_tag) {
+            return Err(AuthReason::LegacyAlgorithm);
+        }
+        let is_hidden = matches!(credentials.name, Name::Hash(_));
+        if is_hidden && !self.facts.offer_userhash {
             return Err(AuthReason::UserhashNotOffered);
         }
         if credentials.realm != SaidRealm::Ours {
             return Err(AuthReason::WrongRealm);
+        }
+        if is_hidden && !KNOWN.contains(&user) {
+            return Err(AuthReason::UnknownUser);
         }
         if user.len() > MAX_USERNAME {
             return Err(AuthReason::BadUsername);

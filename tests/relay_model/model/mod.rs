@@ -33,6 +33,9 @@ const TUPLE_REST: Duration = Duration::from_secs(40);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts {
     pub(crate) offer_sha256: bool,
+    pub(crate) offer_userhash: bool,
+    /// At listener 0: SHA-256 alone.
+    pub(crate) modern_only: bool,
     pub(crate) families: Families,
     pub(crate) max_lifetime: u32,
     pub(crate) strict_permissions: bool,
