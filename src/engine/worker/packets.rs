@@ -29,10 +29,10 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
         for _ in 0..LISTENER_ROUNDS {
             self.make_room(LISTENER_BATCH);
             let Some(listener) = self.parts.listeners.get_mut(index) else { return };
-            let ask = listener.intake.ask(LISTENER_BATCH);
+            let ask = listener.intake.ask(self.counters.turns, LISTENER_BATCH);
             let buffers = self.parts.arena.buffers(self.used).take(ask);
             let got = heard(self.receiver.receive(listener.as_fd(), buffers), &mut self.counters.from_clients);
-            listener.intake.learn(ask, got);
+            listener.intake.learn(self.counters.turns, ask, got);
             let first = self.used;
             self.used += got;
             self.foresee_clients(index, got);
@@ -125,10 +125,10 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
         self.make_room(RELAY_BATCH);
         // A command of this turn may have closed it.
         let Some(socket) = self.relays.in_slot(slot) else { return };
-        let ask = socket.intake.ask(RELAY_BATCH);
+        let ask = socket.intake.ask(self.counters.turns, RELAY_BATCH);
         let buffers = self.parts.arena.buffers(self.used).take(ask);
         let got = heard(self.receiver.receive(socket.as_fd(), buffers), &mut self.counters.from_peers);
-        socket.intake.learn(ask, got);
+        socket.intake.learn(self.counters.turns, ask, got);
         let first = self.used;
         self.used += got;
         for offset in 0..got {

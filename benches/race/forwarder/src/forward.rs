@@ -200,8 +200,8 @@ impl Pace {
         Self { window, nap: Duration::ZERO, woken: Instant::now() }
     }
 
-    /// After a turn that began at `woken` and found `packets`: when several come within a window, the next turn begins a
-    /// window after this one; who comes seldom is served at once.
+    /// After a turn that began at `woken` and found `packets`: when several come within a window, the next turn begins
+    /// a window after this one; who comes seldom is served at once.
     fn learn(&mut self, woken: Instant, packets: u32) {
         let period = woken - std::mem::replace(&mut self.woken, woken);
         self.nap = match self.window * packets >= 2 * period {
