@@ -9,12 +9,13 @@ mod support;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use relay::{Client, PATIENCE, Relay};
 use support::credential::{Credential, SECRET};
 use support::program::{Finished, Program, wait_for};
-use turnkeep::wire::attribute::XorPeerAddress;
+use turnkeep::wire::attribute::{Lifetime, XorPeerAddress};
 use turnkeep::wire::header::Method;
 
 /// The one line of the program's that names `client`, once it is there.
@@ -175,13 +176,24 @@ fn a_signal_during_the_start_ends_it_cleanly() {
 fn the_trail_goes_on_where_its_file_is_moved_away() {
     let relay = Relay::new();
     let mut program = relay.serve_until_ready("");
-    for (old, signal) in [("audit.jsonl.1", Some("HUP")), ("audit.jsonl.2", None)] {
-        fs::rename(relay.path("audit.jsonl"), relay.path(old)).expect("a file");
-        signal.into_iter().for_each(|name| program.signal(name));
-        let is_back = || fs::read_to_string(relay.path("audit.jsonl")).is_ok_and(|text| text.contains("audit.rotate"));
-        wait_for(PATIENCE, || is_back().then_some(())).expect("a new file");
-    }
+    let mut alice = Client::new(&relay, &Credential::of("alice"));
+    let first_of_new = || {
+        let text = fs::read_to_string(relay.path("audit.jsonl")).unwrap_or_default();
+        text.lines().next().map(|line| line.contains("\"event\":\"audit.rotate\""))
+    };
+    fs::rename(relay.path("audit.jsonl"), relay.path("audit.jsonl.1")).expect("a file");
+    program.signal("HUP");
+    assert_eq!(wait_for(PATIENCE, first_of_new), Some(true), "at once where it is told to");
+
+    // Otherwise with the next record, unless it has looked less than a second ago.
+    thread::sleep(Duration::from_millis(1100));
+    fs::rename(relay.path("audit.jsonl"), relay.path("audit.jsonl.2")).expect("a file");
+    assert_eq!(alice.allocate(), 0);
+    assert_eq!(wait_for(PATIENCE, first_of_new), Some(true));
+
+    thread::sleep(Duration::from_millis(1100));
     fs::remove_file(relay.path("audit.jsonl")).expect("a file");
+    assert_eq!(alice.ask(Method::REFRESH, &[&Lifetime(0)]), 0);
     let told = || program.output().contains(" ERROR the audit file was deleted").then_some(());
     wait_for(PATIENCE, told).expect("a line about it");
     assert_eq!(program.stop().and_then(|status| status.code()), Some(0), "{}", program.output());

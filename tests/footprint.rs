@@ -7,6 +7,7 @@ mod sans_io;
 mod support;
 
 use std::net::{Ipv4Addr, UdpSocket};
+use std::thread;
 use std::time::Duration;
 
 use relay::{Client, Relay};
@@ -14,7 +15,7 @@ use sans_io::Seeded;
 use support::credential::Credential;
 use support::program::{Program, say, wait_for};
 use turnkeep::relay::seam::Entropy;
-use turnkeep::wire::attribute::RequestedTransport;
+use turnkeep::wire::attribute::{Lifetime, RequestedTransport};
 use turnkeep::wire::header::Method;
 
 /// Requests of the flood; half as many go before the first look at the memory, so that buffers have their size.
@@ -127,6 +128,33 @@ fn allocate(relay: &Relay, credential: &Credential, count: usize) {
         client.socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a positive time");
         assert_eq!(client.allocate(), 0);
     }
+}
+
+/// A relay on which nothing goes on sleeps, all of it: no thread asks now and then whether there is something to do.
+#[test]
+fn an_idle_relay_sleeps() {
+    const QUIET: Duration = Duration::from_secs(3);
+    let relay = Relay::new().replaced("workers = 1", "workers = 2");
+    let program = relay.serve_until_ready("");
+    let mut alice = Client::new(&relay, &Credential::of("alice"));
+    assert_eq!(alice.allocate(), 0);
+    assert_eq!(alice.ask(Method::REFRESH, &[&Lifetime(0)]), 0);
+
+    // The worker publishes, the writer writes, the user's share of allocations fills up; then nothing is left to do.
+    let quiet = wait_for(10 * QUIET, || {
+        let before = program.sleeps();
+        thread::sleep(QUIET);
+        let woken = program.sleeps().into_iter().map(|(name, count)| (before.get(&name).copied(), name, count));
+        let woken: Vec<_> = woken.filter(|(before, _, count)| *before != Some(*count)).collect();
+        say(&format!("woken within {QUIET:?}: {woken:?}"));
+        woken.is_empty().then_some(())
+    });
+    assert!(quiet.is_some(), "something wakes up again and again");
+
+    let threads = program.sleeps();
+    assert!(threads.keys().filter(|name| name.starts_with("turnkeep-")).count() == 2, "{threads:?}");
+    assert_eq!(Client::new(&relay, &Credential::of("bob")).allocate(), 0, "it wakes up");
+    stops(program);
 }
 
 fn stops(mut program: Program) {

@@ -17,6 +17,7 @@ mod entropy;
 mod error;
 mod intake;
 mod listener;
+mod news;
 mod outbox;
 mod pace;
 mod packet;
@@ -42,7 +43,11 @@ pub use counters::{EngineCounters, ReceiveCounters, SendCounters, WorkerCounters
 pub use entropy::SystemEntropy;
 pub use error::EngineError;
 pub use listener::Listening;
+pub use news::News;
 pub use port_pool::{PortPool, PortUsage, Rest};
+pub(crate) use sys::address_notices::AddressNotices;
+pub(crate) use sys::bell::Bell;
+pub(crate) use sys::clock_notices::ClockNotices;
 
 use counters::Published;
 use packet::Arena;
@@ -63,6 +68,7 @@ pub struct Engine {
     workers: Vec<Worker>,
     stopping: Arc<AtomicBool>,
     running: Arc<Running>,
+    news: Arc<News>,
 }
 
 /// A worker as its engine sees it.
@@ -104,6 +110,7 @@ impl Engine {
             v4: config.relay_v4.as_ref().map(|relay| RelayRange::new(relay, config.relay_buffer, clock)).transpose()?,
             v6: config.relay_v6.as_ref().map(|relay| RelayRange::new(relay, config.relay_buffer, clock)).transpose()?,
         };
+        let news = News::new().map_err(|error| EngineError::Resource { what: "a wake-up descriptor", error })?;
         let count = config.worker_count();
         let (of_workers, listening) = listener::bind_all(&config.listen, count, config.listener_buffer)?;
         let mut engine = Self {
@@ -112,6 +119,7 @@ impl Engine {
             workers: Vec::with_capacity(count),
             stopping: Arc::default(),
             running: Arc::default(),
+            news: Arc::new(news),
         };
         let of_workers = of_workers.into_iter().enumerate();
         let parts = of_workers.map(|(index, listeners)| engine.prepare(index, listeners, clock, config.dscp));
@@ -144,6 +152,11 @@ impl Engine {
         self.ranges.of(family).map(|range| range.usage())
     }
 
+    /// Tells of new counters, and of workers that have ended.
+    pub fn news(&self) -> &Arc<News> {
+        &self.news
+    }
+
     /// Workers that run. Fewer than were started means that a server or a sink could not even be made.
     pub fn running(&self) -> usize {
         self.running.count()
@@ -174,6 +187,7 @@ impl Engine {
             waker: Arc::new(Waker::new().map_err(lacking("a wake-up descriptor"))?),
             stopping: self.stopping.clone(),
             published: Published::default(),
+            news: self.news.clone(),
             clock,
             entropy: SystemEntropy::new().ok_or_else(no_entropy)?,
             dscp,
@@ -184,7 +198,7 @@ impl Engine {
 
     fn spawn(&mut self, parts: Parts, run: impl FnOnce(Parts) + Send + 'static) -> Result<(), EngineError> {
         let (waker, published) = (parts.waker.clone(), parts.published.clone());
-        let guard = Running::enter(&self.running);
+        let guard = RunningGuard::new(&self.running, &self.news);
         let thread = thread::Builder::new().name(format!("turnkeep-{}", parts.index)).spawn(move || {
             let _guard = guard;
             run(parts);
@@ -226,14 +240,12 @@ struct Running {
 }
 
 /// One worker that runs, until it is dropped.
-struct RunningGuard(Arc<Running>);
+struct RunningGuard {
+    running: Arc<Running>,
+    news: Arc<News>,
+}
 
 impl Running {
-    fn enter(self: &Arc<Self>) -> RunningGuard {
-        *self.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        RunningGuard(self.clone())
-    }
-
     fn count(&self) -> usize {
         *self.count.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -246,10 +258,18 @@ impl Running {
     }
 }
 
+impl RunningGuard {
+    fn new(running: &Arc<Running>, news: &Arc<News>) -> Self {
+        *running.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        Self { running: running.clone(), news: news.clone() }
+    }
+}
+
 impl Drop for RunningGuard {
     fn drop(&mut self) {
-        *self.0.count.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        self.0.fewer.notify_all();
+        *self.running.count.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.running.fewer.notify_all();
+        self.news.tell();
     }
 }
 

@@ -24,6 +24,7 @@ use super::config::Dscp;
 use super::counters::{EngineCounters, Published, Publishing};
 use super::entropy::SystemEntropy;
 use super::listener::Listener;
+use super::news::News;
 use super::outbox::Outbox;
 use super::pace::Pace;
 use super::packet::Arena;
@@ -61,6 +62,8 @@ pub(super) struct Parts {
     pub(super) stopping: Arc<AtomicBool>,
     /// Where others read its counters.
     pub(super) published: Published,
+    /// Tells that they have changed.
+    pub(super) news: Arc<News>,
     /// The engine's clocks.
     pub(super) clock: Clock,
     /// The source of random ports.

@@ -3,11 +3,14 @@
 #![forbid(unsafe_code)]
 
 mod failure;
+mod host;
+mod pulse;
 mod refusals;
 mod report;
 mod signals;
 mod thrift;
 mod try_out;
+mod upkeep;
 mod wall_clock;
 
 use std::net::IpAddr;
@@ -30,10 +33,12 @@ use crate::policy::{LivePolicy, RelayPolicy};
 use crate::relay::seam::{Entropy, EventSink};
 use crate::relay::{Event, NonceKey, Server};
 use crate::telemetry;
+use host::Host;
+use pulse::Pulse;
 use refusals::{RefusalHandle, RefusalLog};
-use report::{Minute, Traffic};
+use report::Traffic;
 use signals::{Signals, Told};
-use thrift::Thrift;
+use upkeep::Upkeep;
 use wall_clock::WallClock;
 
 /// What is to be run: a configuration without errors, and what it names.
@@ -77,8 +82,6 @@ pub struct Ready<'a> {
 
 /// How long workers have to close their allocations.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
-/// How often the workers are looked after.
-const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs the relay until it is told to stop. `ready` is called once it listens.
 ///
@@ -88,11 +91,14 @@ pub fn run(plan: Plan, ready: impl FnOnce(Ready<'_>)) -> Result<(), Failure> {
     telemetry::start(&plan.config.log).map_err(Failure::Telemetry)?;
     prepare_process(&plan);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
-    // Heeded from here on, so that one which comes too early ends it as a later one does.
-    let mut signals = runtime.block_on(async { Signals::listen() }).map_err(Failure::Runtime)?;
-    let is_attended = plan.is_attended;
+    let within = runtime.enter();
+    // From here on, so that nothing is missed while the rest starts: a signal that comes too early ends the relay as a
+    // later one does.
+    let (signals, host) = (Signals::listen(plan.is_attended).map_err(Failure::Runtime)?, Host::watch());
     let mut running = Running::start(plan)?;
-    let watched = runtime.block_on(running.watch(&mut signals, is_attended, ready));
+    let pulse = Pulse::new(running.engine.news().clone()).map_err(Failure::Runtime)?;
+    let watched = runtime.block_on(running.watch((signals, host, pulse), ready));
+    drop(within);
     let ended = running.stop();
     watched.and(ended)
 }
@@ -168,18 +174,15 @@ impl Running {
     /// Reports that all is up, and waits until a signal ends it or it ends by itself.
     async fn watch(
         &mut self,
-        signals: &mut Signals,
-        is_attended: bool,
+        (mut signals, host, mut pulse): (Signals, Host, Pulse),
         ready: impl FnOnce(Ready<'_>),
     ) -> Result<(), Failure> {
         self.report();
         ready(Ready { listening: self.engine.listening(), authenticator: &self.policy.current().authenticator });
-        let mut ticks = tokio::time::interval(WATCH_EVERY);
-        let (mut minute, mut thrift) = (Minute::default(), Thrift::default());
-        let mut wall_clock = WallClock::new(self.clock.now());
+        let (mut upkeep, mut wall_clock) = (Upkeep::default(), WallClock::new(self.clock.now()));
         loop {
             tokio::select! {
-                signal = signals.next(is_attended) => match signal {
+                signal = signals.next() => match signal {
                     Told::Stop(name) => {
                         info!("{name}: stopping");
                         return Ok(());
@@ -192,20 +195,30 @@ impl Running {
                         self.tick_audit(0);
                     }
                 },
-                _ = ticks.tick() => {
+                () = host.addresses_changed() => self.follow_addresses(),
+                () = host.clock_was_set() => self.follow_clock(&mut wall_clock),
+                () = pulse.beat() => {
                     if self.engine.running() < self.workers {
                         return Err(Failure::WorkerDied);
                     }
-                    self.tick_audit(wall_clock.step(self.clock.now()));
-                    self.follow_addresses();
-                    let counters = self.engine.counters();
-                    if thrift.is_time(counters.iter().map(|worker| worker.relays_open).sum()) {
-                        engine::give_back_memory();
-                    }
-                    minute.tick(|| Traffic::of(&counters));
-                    self.policy.current().allocation_rate.forget_rested(self.clock.now().instant);
+                    pulse.go_on(self.look_after(&mut upkeep));
                 }
             }
+        }
+    }
+
+    /// Does what is due while anything goes on. Returns whether it does.
+    fn look_after(&self, upkeep: &mut Upkeep) -> bool {
+        let rate = &self.policy.current().allocation_rate;
+        rate.forget_rested(self.clock.now().instant);
+        upkeep.is_busy(self.engine.counters()) || rate.users() > 0
+    }
+
+    /// The trail tells of a jump.
+    fn follow_clock(&self, wall_clock: &mut WallClock) {
+        match wall_clock.step(self.clock.now()) {
+            0 => {}
+            step => self.tick_audit(step),
         }
     }
 
@@ -214,7 +227,7 @@ impl Running {
         self.audit.iter().for_each(|audit| audit.tick(tick));
     }
 
-    /// What this host has gained is closed to clients within a second, as what it had from the start is. Permissions
+    /// What this host has gained is closed to clients at once, as what it had from the start is. Permissions
     /// that stand are not judged again: they end within five minutes unless the peer may still be reached.
     fn follow_addresses(&mut self) {
         let now = match own_addresses() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant as SystemInstant};
+use std::time::Instant as SystemInstant;
 
 use tracing::{Level, debug, warn};
 
@@ -20,8 +20,6 @@ use crate::relay::event::Event;
 const QUEUE: usize = 1024;
 /// Lines in a [`WINDOW`] of ten seconds; more are counted.
 const LINES: u32 = 30;
-/// How often the log looks for what was gathered when nothing happens.
-const IDLE: Duration = Duration::from_secs(1);
 
 /// The thread that writes them.
 pub(super) struct RefusalLog {
@@ -87,14 +85,20 @@ fn run(events: &Receiver<Message>, crowded_out: &AtomicU64) {
     // The engine's time between events: told from the last one and what has passed since.
     let mut last = (Instant::default(), SystemInstant::now());
     loop {
-        let message = events.recv_timeout(IDLE);
+        let message = match lines.next_due() {
+            None => events.recv().map_err(RecvTimeoutError::from),
+            Some(due) => events.recv_timeout(due.since(last.0.after(last.1.elapsed()))),
+        };
         match message {
             Ok(Message::Event(event)) => {
                 last = (event.at().instant.max(last.0), SystemInstant::now());
                 lines.take(*event, &mut write);
             }
             Err(RecvTimeoutError::Timeout) => {}
-            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return lines.end_all(&mut write),
+            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                lines.count(crowded_out.swap(0, Ordering::Relaxed));
+                return lines.end_all(&mut write);
+            }
         }
         lines.count(crowded_out.swap(0, Ordering::Relaxed));
         lines.end_due(last.0.after(last.1.elapsed()), &mut write);
@@ -129,6 +133,12 @@ impl Lines {
         self.turn(now, write);
         let Self { aggregator, written, left_out, .. } = self;
         aggregator.end_due(now, &mut |entry| spend(entry, written, left_out, write));
+    }
+
+    /// When there may next be something to end; none if nothing is gathered.
+    fn next_due(&self) -> Option<Instant> {
+        let left_out = (self.left_out > 0).then_some(self.ends);
+        [self.aggregator.next_due(), left_out].into_iter().flatten().min()
     }
 
     fn end_all(&mut self, write: &mut impl FnMut(Line)) {
@@ -219,6 +229,7 @@ fn write_event(event: &Event, repeats: Option<u64>) {
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
+    use std::time::Duration;
 
     use super::*;
     use crate::relay::event::{Denial, RequestKind};

@@ -95,8 +95,8 @@ pub(super) struct Minute {
 }
 
 impl Minute {
-    /// A second has passed.
-    pub(super) fn tick(&mut self, traffic: impl FnOnce() -> Traffic) {
+    /// A second has passed, and `traffic` is what there was so far.
+    pub(super) fn tick(&mut self, traffic: &Traffic) {
         self.seconds += 1;
         if let Some(last) = self.last(traffic) {
             relayed(&last, "relayed in the last minute");
@@ -109,15 +109,19 @@ impl Minute {
         }
     }
 
+    /// Some of `traffic` is to be told of when the minute is over.
+    pub(super) fn is_waiting(&self, traffic: &Traffic) -> bool {
+        self.told != *traffic
+    }
+
     /// What is to be told, once a minute.
-    fn last(&mut self, traffic: impl FnOnce() -> Traffic) -> Option<Traffic> {
+    fn last(&mut self, traffic: &Traffic) -> Option<Traffic> {
         if self.seconds < 60 {
             return None;
         }
         self.seconds = 0;
-        let now = traffic();
-        let last = now.since(&self.told);
-        self.told = now;
+        let last = traffic.since(&self.told);
+        self.told = traffic.clone();
         (last != Traffic::default()).then_some(last)
     }
 }
@@ -137,7 +141,7 @@ mod tests {
             let mut told = Vec::new();
             for _ in 0..60 {
                 minute.seconds += 1;
-                told.extend(minute.last(|| traffic.clone()));
+                told.extend(minute.last(traffic));
             }
             told
         };

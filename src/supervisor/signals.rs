@@ -6,6 +6,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals that the relay heeds.
 pub(super) struct Signals {
+    /// The relay ends with the terminal that it was started from.
+    is_attended: bool,
     interrupt: Signal,
     terminate: Signal,
     hang_up: Signal,
@@ -26,8 +28,9 @@ impl Signals {
     ///
     /// # Errors
     /// The system forbids it.
-    pub(super) fn listen() -> io::Result<Self> {
+    pub(super) fn listen(is_attended: bool) -> io::Result<Self> {
         Ok(Self {
+            is_attended,
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
@@ -37,12 +40,12 @@ impl Signals {
     }
 
     /// The next one, those counted that came before it was asked for.
-    pub(super) async fn next(&mut self, is_attended: bool) -> Told {
+    pub(super) async fn next(&mut self) -> Told {
         tokio::select! {
             _ = self.interrupt.recv() => Told::Stop("SIGINT"),
             _ = self.terminate.recv() => Told::Stop("SIGTERM"),
             // It goes with its terminal.
-            _ = self.hang_up.recv() => if is_attended { Told::Stop("SIGHUP") } else { Told::Look("SIGHUP") },
+            _ = self.hang_up.recv() => if self.is_attended { Told::Stop("SIGHUP") } else { Told::Look("SIGHUP") },
             // Other daemons reopen their logs at one of these; unheeded, they would kill.
             _ = self.user_1.recv() => Told::Look("SIGUSR1"),
             _ = self.user_2.recv() => Told::Look("SIGUSR2"),

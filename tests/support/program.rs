@@ -1,5 +1,6 @@
 //! Programs that a test runs: found or visibly missed, given a deadline, and ended by their own id.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -68,6 +69,18 @@ impl Program {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("the kernel counts it");
         line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    /// How often each of its threads has gone to sleep so far, by name.
+    pub(crate) fn sleeps(&self) -> BTreeMap<String, u64> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
+        let sleeps = threads.map(|thread| {
+            let status = fs::read_to_string(thread.expect("a thread").path().join("status")).expect("it runs");
+            let field =
+                |name| status.lines().find_map(|line| line.strip_prefix(name)).expect("the kernel tells").trim();
+            (field("Name:").to_owned(), field("voluntary_ctxt_switches:").parse().expect("a number"))
+        });
+        sleeps.collect()
     }
 
     /// What it has printed so far, on either stream.

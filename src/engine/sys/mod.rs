@@ -2,7 +2,10 @@
 //! with any argument.
 #![allow(unsafe_code)]
 
+pub(crate) mod address_notices;
 pub(crate) mod affinity;
+pub(crate) mod bell;
+pub(crate) mod clock_notices;
 pub(crate) mod cmsg;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;

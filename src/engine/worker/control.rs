@@ -63,8 +63,9 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
         }
         if self.publishing.due().is_some_and(|due| due <= now) {
             self.publishing.done();
-            if !self.parts.published.update(|counters| self.tell(counters)) {
-                self.publishing.touch(now);
+            match self.parts.published.update(|counters| self.tell(counters)) {
+                true => self.parts.news.tell(),
+                false => self.publishing.touch(now),
             }
         }
     }

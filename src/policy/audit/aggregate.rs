@@ -104,6 +104,11 @@ impl Aggregator {
         self.next_due = windows.chain(self.spilled.as_ref().map(|spilled| spilled.ends)).min();
     }
 
+    /// When [`Self::end_due`] may next have something to pass on; none if nothing is gathered.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.next_due
+    }
+
     /// Passes on everything that was gathered.
     pub fn end_all(&mut self, record: &mut impl FnMut(Entry)) {
         self.windows.values_mut().for_each(|window| window.ends = Instant::default());

@@ -79,7 +79,7 @@ impl Gap {
     }
 }
 
-/// What the trail is told between events, about once a second.
+/// What the trail is told between events: that it shall look where its file is, and whether the wall clock has jumped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tick {
     /// When.
@@ -129,14 +129,19 @@ impl Queue {
         }
     }
 
-    /// Swaps the queue's events for the empty `events`; waits for some, but no longer than `patience`.
-    pub(super) fn take(&self, events: &mut VecDeque<Event>, patience: Duration) -> Taken {
+    /// Swaps the queue's events for the empty `events`; waits for some, but no longer than `patience` if there is one.
+    pub(super) fn take(&self, events: &mut VecDeque<Event>, patience: Option<Duration>) -> Taken {
         events.shrink_to(KEPT);
         let nothing = |state: &mut State| {
             state.events.is_empty() && state.gap.is_none() && state.tick.is_none() && state.stop.is_none()
         };
-        let waited = self.changed.wait_timeout_while(self.lock(), patience, nothing);
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut state = match patience {
+            None => self.changed.wait_while(self.lock(), nothing).unwrap_or_else(PoisonError::into_inner),
+            Some(patience) => {
+                let waited = self.changed.wait_timeout_while(self.lock(), patience, nothing);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
         std::mem::swap(&mut state.events, events);
         state.status.queued = 0;
         Taken { gap: state.gap.take(), tick: state.tick.take(), stop: state.stop }
@@ -200,11 +205,11 @@ mod tests {
         (8..20).for_each(|second| handle.record(closed(second)));
         assert_eq!(handle.status(), AuditStatus { records: 0, lost: 10, queued: 10, failing: false });
         let mut events = VecDeque::new();
-        let taken = queue.take(&mut events, Duration::ZERO);
+        let taken = queue.take(&mut events, Some(Duration::ZERO));
         let seconds: Vec<_> = events.iter().map(|event| event.at().unix_secs()).collect();
         assert_eq!(seconds, [0, 1, 2, 3, 4, 8, 9, 10, 11, 12]);
         assert_eq!(taken.gap, Some(Gap { count: 10, first: at(5), last: at(19) }));
-        assert_eq!(queue.take(&mut VecDeque::new(), Duration::ZERO).gap, None);
+        assert_eq!(queue.take(&mut VecDeque::new(), Some(Duration::ZERO)).gap, None);
         assert_eq!(handle.status().queued, 0);
     }
 
@@ -216,7 +221,7 @@ mod tests {
         queue.stop(Stop { at: Some(at(2)) });
         handle.record(closed(3));
         let mut events = VecDeque::new();
-        let taken = queue.take(&mut events, Duration::from_secs(60));
+        let taken = queue.take(&mut events, None);
         assert_eq!(events.len(), 1);
         assert_eq!(taken.stop, Some(Stop { at: Some(at(2)) }));
         assert_eq!(taken.gap, Some(Gap { count: 1, first: at(3), last: at(3) }));
@@ -228,9 +233,9 @@ mod tests {
         let mut handle = AuditHandle::new(&queue);
         (0..50_000).for_each(|second| handle.record(closed(second)));
         let mut events = VecDeque::new();
-        queue.take(&mut events, Duration::ZERO);
+        queue.take(&mut events, Some(Duration::ZERO));
         events.clear();
-        queue.take(&mut events, Duration::ZERO);
+        queue.take(&mut events, Some(Duration::ZERO));
         assert!(queue.lock().events.capacity() <= KEPT, "{}", queue.lock().events.capacity());
     }
 }

@@ -11,8 +11,8 @@ use super::file::{AuditFile, Found, Medium, OpenError, OpenFailure};
 use super::queue::{AuditHandle, AuditStatus, Gap, Queue, Stop, Tick};
 use super::record::{Entry, Origin};
 use super::writer::{Trouble, Writer};
+use crate::relay::Now;
 use crate::relay::event::Event;
-use crate::relay::{Instant, Now};
 
 /// What the trail is written with.
 #[derive(Clone, Debug)]
@@ -76,6 +76,7 @@ impl AuditSink {
             gap: None,
             last_gap: None,
             is_astray: false,
+            looked: SystemInstant::now(),
         };
         let writer = std::thread::Builder::new().name("audit".into()).spawn(move || thread.run())?;
         Ok(Self { queue, writer: Some(writer) })
@@ -91,8 +92,8 @@ impl AuditSink {
         self.handle().status()
     }
 
-    /// Sees whether the file is still where it belongs, and goes on in a new one if it is not; to be called once a
-    /// second, and whenever it was moved.
+    /// Sees whether the file is still where it belongs, and goes on in a new one if it is not. Before it writes, the
+    /// trail looks by itself, once a second at most; this is for what shall not wait for the next record.
     pub fn tick(&self, tick: Tick) {
         self.queue.tick(tick);
     }
@@ -136,8 +137,8 @@ impl std::error::Error for StopError {}
 
 /// The most events between two writes.
 const BATCH: usize = 256;
-/// How often the writer looks for gathered denials when nothing happens.
-const IDLE: Duration = Duration::from_secs(1);
+/// How old the last look may be, when a record is written, at whether the file is still where it belongs.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The queue has room again when nothing was lost for this long.
 const OVERFLOW_ENDS: Duration = Duration::from_millis(10);
 /// A gap is recorded after this time at the latest, and not sooner after another.
@@ -156,20 +157,23 @@ struct WriterThread<M, F> {
     last_gap: Option<SystemInstant>,
     /// The file was moved away, and there can be no new one.
     is_astray: bool,
+    /// When the writer last looked whether it was.
+    looked: SystemInstant,
 }
 
 impl<M: Medium, F: FnMut(Trouble)> WriterThread<M, F> {
     fn run(mut self) -> Result<(), StopError> {
         let mut events = VecDeque::new();
         loop {
-            let patience = if self.gap.is_some() { OVERFLOW_ENDS } else { IDLE };
-            let taken = self.queue.take(&mut events, patience);
+            let taken = self.queue.take(&mut events, self.patience());
             let quiet = events.is_empty() && taken.gap.is_none();
+            // Before anything is written, so that a new file begins with the record that says so.
+            self.follow_if_due();
             while !events.is_empty() {
                 events.drain(..events.len().min(BATCH)).for_each(|event| self.take(event));
                 self.commit()?;
             }
-            self.writer.end_due(self.clock.now());
+            self.writer.end_due(self.clock.now().instant);
             self.note_gap(taken.gap, quiet, taken.stop.is_some());
             if let Some(tick) = taken.tick {
                 self.tick(tick);
@@ -182,6 +186,14 @@ impl<M: Medium, F: FnMut(Trouble)> WriterThread<M, F> {
             if taken.stop.is_some() {
                 return self.writer.sync().map_err(|error| StopError::Write(error.to_string()));
             }
+        }
+    }
+
+    /// How long nothing needs to be done unless something comes.
+    fn patience(&self) -> Option<Duration> {
+        match self.gap {
+            Some(_) => Some(OVERFLOW_ENDS),
+            None => self.writer.next_due().map(|due| due.since(self.clock.now().instant)),
         }
     }
 
@@ -213,8 +225,16 @@ impl<M: Medium, F: FnMut(Trouble)> WriterThread<M, F> {
         self.follow(at);
     }
 
+    /// Goes on in a new file, unless the last look is fresh enough to trust the old one.
+    fn follow_if_due(&mut self) {
+        if self.looked.elapsed() >= LOOK_EVERY {
+            self.follow(self.clock.now());
+        }
+    }
+
     /// Goes on in a new file if the old one was moved away or deleted.
     fn follow(&mut self, at: Now) {
+        self.looked = SystemInstant::now();
         let was_astray = self.is_astray;
         let followed = self.writer.follow(at);
         self.is_astray = followed.is_err();
@@ -246,6 +266,7 @@ impl<M: Medium, F: FnMut(Trouble)> WriterThread<M, F> {
             }
             last_trial = self.queue.pause(RETRY);
             // Where a file system is full, another file may be on one that is not.
+            self.follow_if_due();
             if let Some(tick) = self.queue.take_tick() {
                 self.tick(tick);
             }
@@ -261,24 +282,35 @@ impl<M: Medium, F: FnMut(Trouble)> WriterThread<M, F> {
 
 /// The relay's time between events, told from the last one and from what has passed since.
 struct Clock {
-    last: Instant,
+    last: Now,
     seen: SystemInstant,
 }
 
 impl Clock {
     fn new(now: Now) -> Self {
-        Self { last: now.instant, seen: SystemInstant::now() }
+        Self { last: now, seen: SystemInstant::now() }
     }
 
     fn see(&mut self, at: Now) {
-        if at.instant > self.now() {
+        let now = self.now();
+        if at.instant > now.instant {
             *self = Self::new(at);
+        } else {
+            // It waited in the queue. What the wall clock shows is news all the same, for it may have jumped.
+            let behind = millis(now.instant.since(at.instant));
+            *self = Self::new(Now { unix_millis: at.unix_millis.saturating_add(behind), ..now });
         }
     }
 
-    fn now(&self) -> Instant {
-        self.last.after(self.seen.elapsed())
+    fn now(&self) -> Now {
+        let passed = self.seen.elapsed();
+        let unix_millis = self.last.unix_millis.saturating_add(millis(passed));
+        Now { instant: self.last.instant.after(passed), unix_millis }
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -290,7 +322,7 @@ pub(super) mod tests {
     use crate::relay::event::{AllocationRecord, AllocationUuid, Denial, RequestKind, Totals};
     use crate::relay::reason::{AuthReason, CloseReason};
     use crate::relay::seam::{EventSink, Identity, UserId};
-    use crate::relay::{ClientAddr, ListenerId, Path, RelayedAddr, ServerAddr, Transport};
+    use crate::relay::{ClientAddr, Instant, ListenerId, Path, RelayedAddr, ServerAddr, Transport};
 
     pub(in super::super) fn at(second: u64) -> Now {
         Now { instant: Instant::from_nanos(second * 1_000_000_000), unix_millis: second * 1000 }
@@ -445,8 +477,8 @@ pub(super) mod tests {
     fn the_clock_goes_on_between_events_and_never_back() {
         let mut clock = Clock::new(at(100));
         clock.see(at(50));
-        assert!(clock.now() >= at(100).instant);
+        assert!(clock.now().instant >= at(100).instant);
         clock.see(at(200));
-        assert!(clock.now() >= at(200).instant);
+        assert!(clock.now().instant >= at(200).instant);
     }
 }

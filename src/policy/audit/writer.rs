@@ -59,6 +59,11 @@ impl<M: Medium> Writer<M> {
         self.aggregator.end_due(now, &mut |entry| lines.append(&entry));
     }
 
+    /// When [`Self::end_due`] may next have something to take in.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.aggregator.next_due()
+    }
+
     /// Takes in an entry that is about the trail itself.
     pub(super) fn append(&mut self, entry: &Entry) {
         Lines { origin: &self.origin, next_seq: &mut self.next_seq, pending: &mut self.pending }.append(entry);
