@@ -79,6 +79,8 @@ impl Server {
             ("forwarder-single-window", &["single", "150"]),
             ("forwarder-batched", &["batched"]),
             ("forwarder-merged-no-window", &["merged"]),
+            ("forwarder-connected", &["connected", "150"]),
+            ("forwarder-uring", &["uring", "150"]),
         ]
         .map(|(name, arguments)| Self { name: name.into(), kind: ServerKind::Forwarder(arguments) })
         .into()
@@ -112,6 +114,8 @@ impl Server {
             ServerKind::Forwarder(arguments) => {
                 let how = match arguments.first() {
                     Some(&"batched") => "recvmmsg and sendmmsg",
+                    Some(&"connected") => "recvmmsg and sendmmsg, a connected socket for each peer",
+                    Some(&"uring") => "io_uring, multishot receive, one system call a turn",
                     Some(&"merged") => "the same with UDP_GRO and UDP_SEGMENT",
                     _ => "recvfrom and sendto",
                 };

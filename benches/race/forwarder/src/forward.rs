@@ -2,15 +2,20 @@
 
 use std::io;
 use std::net::UdpSocket;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
 use crate::io::{Arena, Datagram, Epoll, Outbox, Piece, Strategy, merge_on_arrival};
-use crate::setup::{Answer, Setup};
-use crate::table::Table;
+use crate::ring::Ring;
+use crate::setup::{Answer, Change, Setup};
+use crate::table::{Allocation, Table, handle_of};
 
-/// The listener's mark in the epoll set; those of relay sockets are their places in the table.
+/// The listener's mark in the epoll set or the ring; those of relay sockets are their places in the table.
 const LISTENER: u64 = u64::MAX;
+/// Added to a place: the socket there that is connected to its peer.
+const TWIN: u64 = 1 << 32;
+/// What a piece for the listener names when there is a ring.
+const LISTENER_SLOT: RawFd = 0;
 
 /// Datagrams of one read, at most.
 const BATCH: usize = 64;
@@ -20,15 +25,23 @@ const HEADER: usize = 4;
 
 pub(crate) struct Forwarder {
     listener: UdpSocket,
+    /// What a piece for the listener names.
+    handle: RawFd,
     /// How many datagrams the next read of the listener asks for.
     asks: usize,
     table: Table,
     setup: Setup,
-    epoll: Epoll,
+    waiting: Waiting,
     arena: Arena,
     outbox: Outbox,
     received: Vec<Datagram>,
     window: Duration,
+}
+
+/// What tells that there is something to read.
+enum Waiting {
+    Epoll(Epoll),
+    Ring(Box<Ring>),
 }
 
 impl Forwarder {
@@ -39,35 +52,80 @@ impl Forwarder {
         strategy: Strategy,
         window: Duration,
     ) -> io::Result<Self> {
-        let epoll = Epoll::new()?;
-        epoll.add(listener.as_raw_fd(), LISTENER)?;
+        let (mut arena, outbox) = (Arena::new(strategy), Outbox::new(strategy));
+        let fd = listener.as_raw_fd();
+        let (waiting, handle) = match strategy {
+            Strategy::Ring => {
+                let mut ring = Ring::new(&mut arena)?;
+                ring.add(fd, LISTENER_SLOT, LISTENER)?;
+                (Waiting::Ring(Box::new(ring)), LISTENER_SLOT)
+            }
+            _ => {
+                let epoll = Epoll::new()?;
+                epoll.add(fd, LISTENER)?;
+                (Waiting::Epoll(epoll), fd)
+            }
+        };
         if strategy == Strategy::Merged {
-            merge_on_arrival(listener.as_raw_fd())?;
+            merge_on_arrival(fd)?;
         }
-        let (arena, outbox) = (Arena::new(strategy), Outbox::new(strategy));
-        Ok(Self { listener, asks: 1, table, setup, epoll, arena, outbox, received: Vec::new(), window })
+        Ok(Self { listener, handle, asks: 1, table, setup, waiting, arena, outbox, received: Vec::new(), window })
     }
 
     pub(crate) fn run(&mut self) -> io::Result<()> {
-        let mut marks = Vec::new();
+        let (mut marks, mut arrived) = (Vec::new(), Vec::new());
         let mut pace = Pace::new(self.window);
         loop {
-            std::thread::sleep(pace.nap);
-            self.epoll.wait(&mut marks)?;
-            let woken = Instant::now();
-            let mut packets = 0;
-            for &mark in &marks {
-                packets += match mark {
-                    LISTENER => self.read_clients(),
-                    place => self.read_peers(usize::try_from(place).unwrap_or(usize::MAX)),
-                };
-                if self.arena.room() < 2 * BATCH {
-                    self.send();
+            match &mut self.waiting {
+                Waiting::Epoll(epoll) => {
+                    std::thread::sleep(pace.nap);
+                    epoll.wait(&mut marks)?;
+                    let woken = Instant::now();
+                    let packets = self.read(&marks);
+                    pace.learn(woken, packets);
+                }
+                Waiting::Ring(ring) => {
+                    let table = &self.table;
+                    let handle = |mark| match place(mark) {
+                        None => Some(LISTENER_SLOT),
+                        Some(place) => table.at(place).map(|allocation| allocation.handle),
+                    };
+                    ring.wait(&self.arena, pace.nap, handle, |mark, datagram| arrived.push((mark, datagram)))?;
+                    pace.learn_before_sending(Instant::now(), arrived.len());
+                    self.take(&mut arrived);
                 }
             }
-            self.send();
-            pace.learn(woken, packets);
         }
+    }
+
+    /// Reads what epoll names, forwards it, and returns how many packets that was.
+    fn read(&mut self, marks: &[u64]) -> u32 {
+        let mut packets = 0;
+        for &mark in marks {
+            packets += match place(mark) {
+                None => self.read_clients(),
+                Some(place) => self.read_peers(place, mark & TWIN != 0),
+            };
+            if self.arena.room() < 2 * BATCH {
+                self.send();
+            }
+        }
+        self.send();
+        packets
+    }
+
+    /// Forwards what the ring has read: it leaves with the next wait.
+    fn take(&mut self, arrived: &mut Vec<(u64, Datagram)>) {
+        for (mark, datagram) in arrived.drain(..) {
+            match place(mark) {
+                None => self.sort_out(datagram),
+                Some(place) => self.down(place, datagram),
+            }
+        }
+        if let Waiting::Ring(ring) = &mut self.waiting {
+            ring.send(self.outbox.pieces(), &self.arena);
+        }
+        self.outbox.clear();
     }
 
     fn read_clients(&mut self) -> u32 {
@@ -78,18 +136,21 @@ impl Forwarder {
             let got = self.arena.receive(self.listener.as_raw_fd(), asked, &mut self.received);
             self.asks = next_ask(asked, got);
             for index in 0..self.received.len() {
-                let datagram = self.received[index];
-                // 0b01 in front is ChannelData, 0b00 STUN (RFC 7983 §7).
-                match self.arena.bytes(datagram).first() {
-                    Some(0x40..=0x7F) => self.up(datagram),
-                    Some(_) => self.request(datagram),
-                    None => {}
-                }
+                self.sort_out(self.received[index]);
             }
             heard += u32::try_from(got).unwrap_or(u32::MAX);
             if got < asked || asked == 1 || self.arena.room() < 2 * BATCH {
                 return heard;
             }
+        }
+    }
+
+    fn sort_out(&mut self, datagram: Datagram) {
+        // 0b01 in front is ChannelData, 0b00 STUN (RFC 7983 §7).
+        match self.arena.bytes(datagram).first() {
+            Some(0x40..=0x7F) => self.up(datagram),
+            Some(_) => self.request(datagram),
+            None => {}
         }
     }
 
@@ -113,15 +174,15 @@ impl Forwarder {
                 let to = neighbour.client;
                 self.arena.write(segment.at, number.to_be_bytes());
                 let (at, len) = (segment.at, len + HEADER);
-                self.outbox.push(Piece { socket: self.listener.as_raw_fd(), to, at, len, front: None });
+                self.outbox.push(Piece { socket: self.handle, to, connected: false, at, len, front: None });
                 continue;
             }
-            let (socket, at) = (allocation.socket.as_raw_fd(), segment.at + HEADER);
-            self.outbox.push(Piece { socket, to: channel.peer, at, len, front: None });
+            let ((socket, connected), at) = (allocation.way_to(channel), segment.at + HEADER);
+            self.outbox.push(Piece { socket, to: channel.peer, connected, at, len, front: None });
         }
     }
 
-    fn read_peers(&mut self, place: usize) -> u32 {
+    fn read_peers(&mut self, place: usize, twin: bool) -> u32 {
         let mut heard = 0;
         loop {
             let Some(allocation) = self.table.at_mut(place) else {
@@ -129,7 +190,8 @@ impl Forwarder {
             };
             let asked = allocation.asks;
             self.received.clear();
-            let got = self.arena.receive(allocation.socket.as_raw_fd(), asked, &mut self.received);
+            let socket = allocation.twin.as_ref().filter(|_| twin).unwrap_or(&allocation.socket).as_raw_fd();
+            let got = self.arena.receive(socket, asked, &mut self.received);
             allocation.asks = next_ask(asked, got);
             for index in 0..self.received.len() {
                 self.down(place, self.received[index]);
@@ -149,7 +211,7 @@ impl Forwarder {
         else {
             return;
         };
-        let socket = self.listener.as_raw_fd();
+        let (socket, connected) = (self.handle, false);
         let [n0, n1] = channel.to_be_bytes();
         for segment in datagram.segments() {
             let [.., l0, l1] = segment.len.to_be_bytes();
@@ -157,9 +219,9 @@ impl Forwarder {
             let piece = if segment.at == datagram.at {
                 // The room in front of what arrived is free; in front of a later segment is the one before it.
                 self.arena.write(segment.at - HEADER, header);
-                Piece { socket, to: client, at: segment.at - HEADER, len: segment.len + HEADER, front: None }
+                Piece { socket, to: client, connected, at: segment.at - HEADER, len: segment.len + HEADER, front: None }
             } else {
-                Piece { socket, to: client, at: segment.at, len: segment.len, front: Some(header) }
+                Piece { socket, to: client, connected, at: segment.at, len: segment.len, front: Some(header) }
             };
             self.outbox.push(piece);
         }
@@ -169,16 +231,32 @@ impl Forwarder {
         for segment in datagram.segments() {
             let mut out = [0; 512];
             let answer = self.setup.answer(&mut self.table, self.arena.bytes(segment), datagram.source, &mut out);
-            let Some(Answer { len, opened }) = answer else {
+            let Some(Answer { len, change }) = answer else {
                 continue;
             };
-            if let Some(allocation) = opened.and_then(|place| self.table.at(place))
-                && self.epoll.add(allocation.socket.as_raw_fd(), opened.unwrap_or_default() as u64).is_err()
-            {
+            if change.is_some_and(|change| self.follow(change).is_err()) {
                 continue;
             }
             // A response that is lost is asked for again.
             let _ = self.listener.send_to(&out[..len], datagram.source);
+        }
+    }
+
+    /// Waits for new sockets as well, and for old ones no more.
+    fn follow(&mut self, change: Change) -> io::Result<()> {
+        let (Change::Opened(place) | Change::Twinned(place) | Change::Closed(place)) = change;
+        let (mark, allocation) = (place as u64, self.table.at(place));
+        match (&mut self.waiting, change, allocation) {
+            (Waiting::Epoll(epoll), Change::Opened(_), Some(one)) => epoll.add(one.socket.as_raw_fd(), mark),
+            (Waiting::Ring(ring), Change::Opened(_), Some(one)) => ring.add(one.socket.as_raw_fd(), one.handle, mark),
+            (Waiting::Epoll(epoll), Change::Twinned(_), Some(Allocation { twin: Some(twin), .. })) => {
+                epoll.add(twin.as_raw_fd(), mark | TWIN)
+            }
+            (Waiting::Ring(ring), Change::Closed(_), _) => {
+                ring.remove(handle_of(place), mark);
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -209,6 +287,22 @@ impl Pace {
             false => Duration::ZERO,
         };
     }
+
+    /// The same when what was found leaves with the next wait, so that how long that takes is known only from the last
+    /// turn: its period without its nap.
+    fn learn_before_sending(&mut self, woken: Instant, packets: usize) {
+        let period = woken - std::mem::replace(&mut self.woken, woken);
+        let packets = u32::try_from(packets).unwrap_or(u32::MAX);
+        self.nap = match self.window.saturating_mul(packets) >= 2 * period {
+            true => (self.window + self.nap).saturating_sub(period).min(self.window),
+            false => Duration::ZERO,
+        };
+    }
+}
+
+/// The allocation that a mark is for; none if it is the listener's.
+fn place(mark: u64) -> Option<usize> {
+    (mark != LISTENER).then(|| usize::try_from(mark & !TWIN).unwrap_or(usize::MAX))
 }
 
 /// One datagram while no more wait, twice as many as came when a read was filled.

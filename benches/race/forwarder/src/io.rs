@@ -1,10 +1,12 @@
-//! The system calls, in the three ways that are compared.
+//! The system calls, in the ways that are compared; io_uring's are in `ring.rs`.
 
 use std::io;
 use std::mem;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+
+use crate::ring;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Strategy {
@@ -14,6 +16,11 @@ pub(crate) enum Strategy {
     Batched,
     /// The same; what the kernel merged arrives merged (UDP_GRO), and equal neighbours leave merged (UDP_SEGMENT).
     Merged,
+    /// `Batched`, and to each peer a socket of its own on the relayed port, connected, so that the kernel looks for no
+    /// route.
+    Connected,
+    /// io_uring.
+    Ring,
 }
 
 impl Strategy {
@@ -22,6 +29,8 @@ impl Strategy {
             "single" => Some(Self::Single),
             "batched" => Some(Self::Batched),
             "merged" => Some(Self::Merged),
+            "connected" => Some(Self::Connected),
+            "uring" => Some(Self::Ring),
             _ => None,
         }
     }
@@ -62,6 +71,11 @@ pub(crate) struct Datagram {
 }
 
 impl Datagram {
+    /// One that the kernel has merged with no other.
+    pub(crate) fn whole(at: usize, len: usize, source: SocketAddrV4) -> Self {
+        Self { at, len, segment: len, source }
+    }
+
     pub(crate) fn segments(self) -> impl Iterator<Item = Self> {
         let Self { at, len, segment, .. } = self;
         let step = segment.max(1);
@@ -75,14 +89,15 @@ impl Datagram {
 
 impl Arena {
     pub(crate) fn new(strategy: Strategy) -> Self {
-        let slot_len = match strategy {
-            Strategy::Single | Strategy::Batched => 2048,
+        let (slots, slot_len) = match strategy {
+            Strategy::Single | Strategy::Batched | Strategy::Connected => (SLOTS, 2048),
             // The most that UDP_GRO merges.
-            Strategy::Merged => HEADROOM + (64 << 10),
+            Strategy::Merged => (SLOTS, HEADROOM + (64 << 10)),
+            Strategy::Ring => (usize::from(ring::BUFFERS), ring::BUFFER_LEN),
         };
         Self {
             strategy,
-            memory: vec![0; SLOTS * slot_len],
+            memory: vec![0; slots * slot_len],
             slot_len,
             used: 0,
             headers: zeroed(CALL),
@@ -103,7 +118,17 @@ impl Arena {
 
     #[inline]
     pub(crate) fn bytes(&self, datagram: Datagram) -> &[u8] {
-        &self.memory[datagram.at..datagram.at + datagram.len]
+        self.bytes_at(datagram.at, datagram.len)
+    }
+
+    #[inline]
+    pub(crate) fn bytes_at(&self, at: usize, len: usize) -> &[u8] {
+        &self.memory[at..at + len]
+    }
+
+    /// For a kernel that fills it by itself.
+    pub(crate) fn memory_mut(&mut self) -> &mut [u8] {
+        &mut self.memory
     }
 
     #[inline]
@@ -116,8 +141,10 @@ impl Arena {
         let asked = asked.min(CALL).min(self.room());
         match self.strategy {
             Strategy::Single => (0..asked).take_while(|_| self.receive_one(socket, into)).count(),
-            Strategy::Batched if asked == 1 => usize::from(self.receive_one(socket, into)),
-            Strategy::Batched | Strategy::Merged => self.receive_many(socket, asked, into),
+            Strategy::Batched | Strategy::Connected if asked == 1 => usize::from(self.receive_one(socket, into)),
+            Strategy::Batched | Strategy::Connected | Strategy::Merged => self.receive_many(socket, asked, into),
+            // It receives by itself.
+            Strategy::Ring => 0,
         }
     }
 
@@ -184,6 +211,8 @@ impl Arena {
 pub(crate) struct Piece {
     pub(crate) socket: RawFd,
     pub(crate) to: SocketAddrV4,
+    /// Whether the socket is connected to `to`.
+    pub(crate) connected: bool,
     pub(crate) at: usize,
     pub(crate) len: usize,
     /// Bytes to put in front of it, where there is no room in the arena.
@@ -224,12 +253,22 @@ impl Outbox {
         self.pieces.push(piece);
     }
 
+    pub(crate) fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.pieces.clear();
+    }
+
     /// Sends everything. What the kernel does not take is lost, as it is in a router.
     pub(crate) fn send(&mut self, arena: &Arena) {
         let pieces = mem::take(&mut self.pieces);
         for run in pieces.chunk_by(|a, b| a.socket == b.socket) {
             match (self.strategy, run) {
-                (Strategy::Single, _) | (Strategy::Batched, [_]) => run.iter().for_each(|piece| send_one(piece, arena)),
+                (Strategy::Single, _) | (Strategy::Batched | Strategy::Connected, [_]) => {
+                    run.iter().for_each(|piece| send_one(piece, arena))
+                }
                 (Strategy::Merged, [piece]) if piece.front.is_none() => send_one(piece, arena),
                 _ => self.send_run(run, arena),
             }
@@ -288,6 +327,9 @@ impl Outbox {
         header.msg_iovlen = used - first;
         header.msg_name = (&raw mut self.targets[index]).cast();
         header.msg_namelen = size32::<libc::sockaddr_in>();
+        if group[0].connected {
+            (header.msg_name, header.msg_namelen) = (ptr::null_mut(), 0);
+        }
         (header.msg_control, header.msg_controllen) = (ptr::null_mut(), 0);
         if group.len() > 1 {
             self.controls[index] = Control::segment(group[0].len_sent());
@@ -313,17 +355,12 @@ impl Outbox {
 fn send_one(piece: &Piece, arena: &Arena) {
     let bytes = &arena.memory[piece.at..piece.at + piece.len];
     let target = to_raw(piece.to);
-    // SAFETY: bytes and target are borrowed over the call, and their sizes are as stated.
-    unsafe {
-        libc::sendto(
-            piece.socket,
-            bytes.as_ptr().cast(),
-            bytes.len(),
-            libc::MSG_DONTWAIT,
-            (&raw const target).cast(),
-            size32::<libc::sockaddr_in>(),
-        )
+    let (target, target_len) = match piece.connected {
+        true => (ptr::null(), 0),
+        false => ((&raw const target).cast(), size32::<libc::sockaddr_in>()),
     };
+    // SAFETY: bytes and target are borrowed over the call, and their sizes are as stated.
+    unsafe { libc::sendto(piece.socket, bytes.as_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT, target, target_len) };
 }
 
 /// Which sockets are readable, each with the mark that it was added with. Level-triggered.
@@ -388,6 +425,21 @@ pub(crate) fn merge_on_arrival(socket: RawFd) -> io::Result<()> {
     set_option(socket, libc::SOL_UDP, libc::UDP_GRO, 1)
 }
 
+/// A second socket on the port of `first`, connected to `peer`: what comes from there comes in here.
+pub(crate) fn twin(first: &UdpSocket, local: SocketAddrV4, peer: SocketAddrV4) -> io::Result<UdpSocket> {
+    set_option(first.as_raw_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+    let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: takes integers only; the descriptor is new and nobody else's.
+    let second = unsafe { OwnedFd::from_raw_fd(checked(libc::socket(libc::AF_INET, kind, 0))?) };
+    set_option(second.as_raw_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+    let address = to_raw(local);
+    // SAFETY: the address outlives the call, and its size is as stated.
+    checked(unsafe { libc::bind(second.as_raw_fd(), (&raw const address).cast(), size32::<libc::sockaddr_in>()) })?;
+    let second = UdpSocket::from(second);
+    second.connect(peer)?;
+    Ok(second)
+}
+
 fn set_option(socket: RawFd, level: i32, name: i32, value: i32) -> io::Result<()> {
     // SAFETY: the kernel reads one integer.
     checked(unsafe { libc::setsockopt(socket, level, name, (&raw const value).cast(), size32::<i32>()) })?;
@@ -432,7 +484,7 @@ const NOBODY: libc::sockaddr_in = libc::sockaddr_in {
 };
 
 #[inline]
-fn to_raw(address: SocketAddrV4) -> libc::sockaddr_in {
+pub(crate) fn to_raw(address: SocketAddrV4) -> libc::sockaddr_in {
     let s_addr = u32::from_ne_bytes(address.ip().octets());
     libc::sockaddr_in { sin_port: address.port().to_be(), sin_addr: libc::in_addr { s_addr }, ..NOBODY }
 }

@@ -5,14 +5,16 @@
 //!
 //!     race-forwarder LISTEN RELAY_IP REALM USER PASSWORD STRATEGY [WINDOW_US] [switch]
 //!
-//! STRATEGY is `single` (recvfrom, sendto), `batched` (recvmmsg, sendmmsg) or `merged` (the same with UDP_GRO and
-//! UDP_SEGMENT). WINDOW_US makes it wait that many microseconds between batches while packets come quickly. `switch`
+//! STRATEGY is `single` (recvfrom, sendto), `batched` (recvmmsg, sendmmsg), `merged` (the same with UDP_GRO and
+//! UDP_SEGMENT), `connected` (as `batched`, each peer with a connected socket of its own) or `uring`. WINDOW_US makes it wait that many microseconds between batches while packets come quickly. `switch`
 //! hands a packet for another client of its own straight on instead of sending it to that client's relay socket.
 #![deny(unsafe_code)]
 
 mod forward;
 #[allow(unsafe_code)]
 mod io;
+#[allow(unsafe_code)]
+mod ring;
 mod setup;
 mod table;
 
@@ -32,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [listen, relay_ip, realm, user, password, strategy, rest @ ..] = arguments.as_slice() else {
         return Err("usage: race-forwarder LISTEN RELAY_IP REALM USER PASSWORD STRATEGY [WINDOW_US] [switch]".into());
     };
-    let strategy = Strategy::from_name(strategy).ok_or("STRATEGY is single, batched or merged")?;
+    let strategy = Strategy::from_name(strategy).ok_or("STRATEGY is single, batched, merged, connected or uring")?;
     let switch = rest.iter().any(|word| word == "switch");
     let window = match rest.first().filter(|word| *word != "switch") {
         Some(microseconds) => Duration::from_micros(microseconds.parse()?),

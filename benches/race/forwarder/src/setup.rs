@@ -24,8 +24,16 @@ pub(crate) struct Setup {
 pub(crate) struct Answer {
     /// Bytes of the response.
     pub(crate) len: usize,
-    /// The place of an allocation that was made.
-    pub(crate) opened: Option<usize>,
+    pub(crate) change: Option<Change>,
+}
+
+/// What a request has changed, with the place of the allocation.
+#[derive(Clone, Copy)]
+pub(crate) enum Change {
+    Opened(usize),
+    /// It has got a socket connected to its peer.
+    Twinned(usize),
+    Closed(usize),
 }
 
 impl Setup {
@@ -44,26 +52,28 @@ impl Setup {
     ) -> Option<Answer> {
         let request = Message::parse(datagram).ok().filter(|message| message.class() == Class::Request)?;
         if request.integrity().is_none() {
-            return Some(Answer { len: self.challenge(&request, client, out).ok()?, opened: None });
+            return Some(Answer { len: self.challenge(&request, client, out).ok()?, change: None });
         }
-        let mut opened = None;
+        let mut change = None;
         let done = match request.method() {
             Method::ALLOCATE => match table.allocate(client) {
                 Ok((place, is_new)) => {
-                    opened = is_new.then_some(place);
+                    change = is_new.then_some(Change::Opened(place));
                     true
                 }
                 Err(_) => false,
             },
             Method::REFRESH => {
                 if request.get() == Ok(Some(Lifetime(0))) {
-                    table.free(client);
+                    change = table.free(client).map(Change::Closed);
                 }
                 true
             }
             Method::CHANNEL_BIND => match (request.get(), request.get()) {
                 (Ok(Some(ChannelNumberAttribute(number))), Ok(Some(XorPeerAddress(SocketAddr::V4(peer))))) => {
-                    table.bind(client, number, peer)
+                    let bound = table.bind(client, number, peer);
+                    change = bound.filter(|(_, is_new)| *is_new).map(|(place, _)| Change::Twinned(place));
+                    bound.is_some()
                 }
                 _ => false,
             },
@@ -74,7 +84,7 @@ impl Setup {
         } else {
             self.refusal(&request, ErrorCode::registered(508), out)
         };
-        Some(Answer { len: len.ok()?, opened })
+        Some(Answer { len: len.ok()?, change })
     }
 
     /// 401 to what comes without integrity (RFC 8489 §9.2.4), but for Binding, which needs none.

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 
-use crate::io::{Strategy, merge_on_arrival};
+use crate::io::{Strategy, merge_on_arrival, twin};
 
 pub(crate) struct Table {
     relay_ip: Ipv4Addr,
@@ -23,6 +23,10 @@ pub(crate) struct Allocation {
     pub(crate) client: SocketAddrV4,
     pub(crate) relayed: SocketAddrV4,
     pub(crate) socket: UdpSocket,
+    /// The socket that the first peer has for itself (`Strategy::Connected`).
+    pub(crate) twin: Option<UdpSocket>,
+    /// What a piece for `socket` names: its descriptor, or with io_uring its place in the ring's table.
+    pub(crate) handle: RawFd,
     /// How many datagrams the next read of the socket asks for.
     pub(crate) asks: usize,
     channels: Vec<Channel>,
@@ -32,6 +36,8 @@ pub(crate) struct Allocation {
 pub(crate) struct Channel {
     pub(crate) number: u16,
     pub(crate) peer: SocketAddrV4,
+    /// Whether the allocation's twin is connected to `peer`.
+    pub(crate) has_twin: bool,
     /// The allocation that `peer` is the relayed address of, when packets are to be switched.
     neighbour: Option<usize>,
 }
@@ -53,41 +59,46 @@ impl Table {
             merge_on_arrival(socket.as_raw_fd())?;
         }
         let relayed = SocketAddrV4::new(self.relay_ip, socket.local_addr()?.port());
-        let allocation = Allocation { client, relayed, socket, asks: 1, channels: Vec::with_capacity(1) };
-        let place = match self.free.pop() {
-            Some(place) => {
-                self.allocations[place] = Some(allocation);
-                place
-            }
-            None => {
-                self.allocations.push(Some(allocation));
-                self.allocations.len() - 1
-            }
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.allocations.push(None);
+            self.allocations.len() - 1
+        });
+        let handle = match self.strategy {
+            Strategy::Ring => handle_of(place),
+            _ => socket.as_raw_fd(),
         };
+        let channels = Vec::with_capacity(1);
+        self.allocations[place] = Some(Allocation { client, relayed, socket, twin: None, handle, asks: 1, channels });
         self.by_client.insert(client, place);
         self.by_port.insert(relayed.port(), place);
         Ok((place, true))
     }
 
-    pub(crate) fn free(&mut self, client: SocketAddrV4) {
-        if let Some(place) = self.by_client.remove(&client)
-            && let Some(allocation) = self.allocations[place].take()
-        {
-            self.by_port.remove(&allocation.relayed.port());
-            self.free.push(place);
-        }
+    /// The place that is free now.
+    pub(crate) fn free(&mut self, client: SocketAddrV4) -> Option<usize> {
+        let place = self.by_client.remove(&client)?;
+        let allocation = self.allocations[place].take()?;
+        self.by_port.remove(&allocation.relayed.port());
+        self.free.push(place);
+        Some(place)
     }
 
-    /// Binds `number` to `peer`; whether there was an allocation to bind it in.
-    pub(crate) fn bind(&mut self, client: SocketAddrV4, number: u16, peer: SocketAddrV4) -> bool {
+    /// Binds `number` to `peer`; the place of the allocation, if there is one, and whether it has a twin since.
+    pub(crate) fn bind(&mut self, client: SocketAddrV4, number: u16, peer: SocketAddrV4) -> Option<(usize, bool)> {
+        let place = *self.by_client.get(&client)?;
+        let connects = self.strategy == Strategy::Connected;
         let is_neighbour = self.switch && *peer.ip() == self.relay_ip;
         let neighbour = if is_neighbour { self.by_port.get(&peer.port()).copied() } else { None };
-        let Some(allocation) = self.of_client_mut(client) else {
-            return false;
-        };
+        let allocation = self.at_mut(place)?;
+        let had_twin = allocation.twin.is_some();
+        if connects && !had_twin {
+            allocation.twin = twin(&allocation.socket, allocation.relayed, peer).ok();
+        }
+        let is_new = allocation.twin.is_some() && !had_twin;
+        let has_twin = is_new || allocation.channel(number).is_some_and(|old| old.peer == peer && old.has_twin);
         allocation.channels.retain(|channel| channel.number != number);
-        allocation.channels.push(Channel { number, peer, neighbour });
-        true
+        allocation.channels.push(Channel { number, peer, has_twin, neighbour });
+        Some((place, is_new))
     }
 
     #[inline]
@@ -111,13 +122,18 @@ impl Table {
         let neighbour = self.at(channel.neighbour?)?;
         Some((neighbour, neighbour.channel_to(allocation.relayed)?.number))
     }
-
-    fn of_client_mut(&mut self, client: SocketAddrV4) -> Option<&mut Allocation> {
-        self.at_mut(*self.by_client.get(&client)?)
-    }
 }
 
 impl Allocation {
+    /// The socket for what goes to `channel`'s peer, and whether it is connected to it.
+    #[inline]
+    pub(crate) fn way_to(&self, channel: Channel) -> (RawFd, bool) {
+        match &self.twin {
+            Some(twin) if channel.has_twin => (twin.as_raw_fd(), true),
+            _ => (self.handle, false),
+        }
+    }
+
     #[inline]
     pub(crate) fn channel(&self, number: u16) -> Option<Channel> {
         self.channels.iter().copied().find(|channel| channel.number == number)
@@ -127,6 +143,11 @@ impl Allocation {
     pub(crate) fn channel_to(&self, peer: SocketAddrV4) -> Option<Channel> {
         self.channels.iter().copied().find(|channel| channel.peer == peer)
     }
+}
+
+/// Where the ring keeps the socket of a place: behind the listener's.
+pub(crate) fn handle_of(place: usize) -> RawFd {
+    RawFd::try_from(place + 1).unwrap_or(RawFd::MAX)
 }
 
 /// A hash that costs nothing to speak of; those who send here are ours.

@@ -12,7 +12,7 @@ use turnkeep::wire::{
     TransactionId,
 };
 
-const WAYS: [&[&str]; 7] = [
+const WAYS: [&[&str]; 11] = [
     &["single"],
     &["single", "50"],
     &["batched"],
@@ -20,6 +20,10 @@ const WAYS: [&[&str]; 7] = [
     &["batched", "50", "switch"],
     &["merged"],
     &["merged", "50"],
+    &["connected"],
+    &["connected", "50"],
+    &["uring"],
+    &["uring", "50"],
 ];
 const CHANNEL: u16 = 0x4001;
 /// Bytes of a packet.
@@ -56,13 +60,18 @@ fn two_clients_reach_each_other() {
 
 #[test]
 fn a_freed_allocation_forwards_no_more() {
-    let server = Server::start(&["batched"]);
-    let (client, peer) = (Client::allocate(server.address), socket());
-    client.bind(peer.local_addr().unwrap());
-    client.request(Method::REFRESH, |writer| writer.put(&Lifetime(0)).unwrap());
-    send(&client.socket, server.address, &framed(&payloads()), false);
-    assert_eq!(received(&peer), Vec::<Vec<u8>>::new());
-    assert_ne!(Client::allocate(server.address).relayed, "127.0.0.1:0".parse().unwrap());
+    for way in [["batched"], ["connected"], ["uring"]] {
+        let server = Server::start(&way);
+        let (client, peer) = (Client::allocate(server.address), socket());
+        client.bind(peer.local_addr().unwrap());
+        client.request(Method::REFRESH, |writer| writer.put(&Lifetime(0)).unwrap());
+        send(&client.socket, server.address, &framed(&payloads()), false);
+        assert_eq!(received(&peer), Vec::<Vec<u8>>::new());
+        let again = Client::allocate(server.address);
+        again.bind(peer.local_addr().unwrap());
+        send(&peer, again.relayed, &payloads(), false);
+        assert_eq!(received(&again.socket), framed(&payloads()), "{way:?}");
+    }
 }
 
 struct Server {
