@@ -110,7 +110,7 @@ impl Arguments {
         let mut field = Server::field(&self.programs);
         let builds = self.builds.iter().map(|(name, program)| Server {
             name: format!("turnkeep-{name}"),
-            kind: ServerKind::Turnkeep { program: program.clone() },
+            kind: ServerKind::Turnkeep { program: program.clone(), workers: 1 },
         });
         field.splice(1..1, builds);
         if self.servers.is_empty() {

@@ -26,11 +26,22 @@ pub(crate) enum Group {
     Memory,
     Idle,
     OneCall,
+    /// On two cores, which the load generator has to share.
+    Workers,
 }
 
 impl Group {
-    pub(crate) const ALL: [Self; 8] =
-        [Self::Relay, Self::Bursts, Self::Pair, Self::Capacity, Self::Cycles, Self::Memory, Self::Idle, Self::OneCall];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Relay,
+        Self::Bursts,
+        Self::Pair,
+        Self::Capacity,
+        Self::Cycles,
+        Self::Memory,
+        Self::Idle,
+        Self::OneCall,
+        Self::Workers,
+    ];
 
     pub(crate) fn title(self) -> &'static str {
         match self {
@@ -42,6 +53,16 @@ impl Group {
             Self::Memory => "Memory of 10,000 idle allocations",
             Self::Idle => "An idle server",
             Self::OneCall => "One call alone: 50 packets/s each way",
+            Self::Workers => "Two threads on two cores, beside the load generator: 160 bytes, 1,000 allocations",
+        }
+    }
+
+    /// The floor that it is compared with: what does the same with the same system calls.
+    pub(crate) fn floor(self) -> &'static str {
+        match self {
+            Self::Bursts => "forwarder-merged",
+            Self::Pair => "forwarder-switch",
+            _ => "forwarder",
         }
     }
 
@@ -56,6 +77,7 @@ impl Group {
             Self::Memory => "memory",
             Self::Idle => "idle",
             Self::OneCall => "one-call",
+            Self::Workers => "workers",
         }
     }
 }
@@ -138,6 +160,7 @@ impl Case {
         cases.push(Self::new("idle", "no client", Group::Idle, Kind::Idle));
         let call = Traffic { path: Path::Both, allocations: 1, rate_per_s: 100, ..SMALL };
         cases.push(Self::new("one-call", "160 bytes", Group::OneCall, Kind::Rate(call)));
+        cases.extend([Path::Up, Path::Down].map(Self::workers));
         cases
     }
 
@@ -186,6 +209,12 @@ impl Case {
         Self::new(&format!("burst-{}-{name}", path.name()), &title, Group::Bursts, Kind::Rate(traffic))
     }
 
+    fn workers(path: Path) -> Self {
+        let traffic = Traffic { path, allocations: 1000, rate_per_s: 100_000, ..SMALL };
+        let title = format!("{}, 100k/s", path.title());
+        Self::new(&format!("workers-{}-100k", path.name()), &title, Group::Workers, Kind::Rate(traffic))
+    }
+
     fn pair() -> Self {
         let traffic = Traffic { path: Path::Pair, allocations: 100, rate_per_s: 50_000, ..SMALL };
         Self::new("pair-160-100-50k", "160 bytes, 100 allocations, 50k/s", Group::Pair, Kind::Rate(traffic))
@@ -227,7 +256,7 @@ mod tests {
         all.sort();
         let count = all.len();
         all.dedup();
-        assert_eq!((all.len(), count), (25, 25));
+        assert_eq!((all.len(), count), (27, 27));
     }
 
     #[test]

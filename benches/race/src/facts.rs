@@ -31,12 +31,12 @@ pub(crate) fn machine() -> Vec<(&'static str, String)> {
 /// The version of `server`.
 pub(crate) fn version(server: &Server, programs: &Programs) -> String {
     match &server.kind {
-        ServerKind::Turnkeep { program } => {
+        ServerKind::Turnkeep { program, .. } => {
             let version = said(&program.to_string_lossy(), &["--version"]);
             let commit = said("git", &["describe", "--always", "--dirty"]);
             format!("{version}, commit {commit}")
         }
-        ServerKind::Coturn => debian("coturn"),
+        ServerKind::Coturn { .. } => debian("coturn"),
         ServerKind::TurnCrate => {
             let version = locked(include_str!("../Cargo.lock"), "turn").unwrap_or("unknown");
             format!("crate turn {version} (webrtc-rs)")

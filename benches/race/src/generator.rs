@@ -26,12 +26,12 @@ pub(crate) struct Outcome {
     pub(crate) generator_limited: bool,
 }
 
-/// Puts the load of `case` on `server` from core `cpu`, and leaves the document at `document`.
+/// Puts the load of `case` on `server` from core `cpu` (from any if none is given), and leaves the document at `document`.
 pub(crate) fn run(
     programs: &Programs,
     case: &Case,
     server: &Running,
-    cpu: usize,
+    cpu: Option<usize>,
     seconds: Duration,
     document: &Path,
 ) -> Result<Outcome, String> {
@@ -39,7 +39,10 @@ pub(crate) fn run(
     let _ = fs::remove_file(document);
     let mut command = Command::new(&programs.generator);
     command.arg("load").arg(server.address()).args(["--user", USER, "--password", PASSWORD]);
-    command.args(arguments(case, seconds)).args(["--cpu", &cpu.to_string()]);
+    command.args(arguments(case, seconds));
+    if let Some(cpu) = cpu {
+        command.args(["--cpu", &cpu.to_string()]);
+    }
     command.args(["--server-pid", &server.pid().to_string()]).arg("--json").arg(document);
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("the load generator: {error}"))?;
     let read = fs::read_to_string(document).and_then(|text| {

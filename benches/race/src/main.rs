@@ -8,6 +8,7 @@ mod arguments;
 mod case;
 mod facts;
 mod generator;
+mod goal;
 mod measure;
 mod metric;
 mod plot;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::case::{Case, Kind};
+use crate::case::{Case, Group, Kind};
 use crate::generator::{self, Outcome};
 use crate::metric::Metric;
 use crate::process::{Usage, kernel_bytes, process_bytes};
@@ -35,10 +35,16 @@ pub(crate) fn measure(
     server: &Server,
     round: usize,
 ) -> Result<Outcome, String> {
-    let mut running = server.start(programs, setting.server_cpu).map_err(|error| error.to_string())?;
+    // Two threads want two cores, and there are no more: the load generator runs wherever there is room.
+    let (one, other) = (setting.server_cpu, setting.generator_cpu);
+    let (server_cpus, generator_cpu) = match case.group {
+        Group::Workers => (format!("{one},{other}"), None),
+        _ => (one.to_string(), Some(other)),
+    };
+    let mut running = server.start(programs, &server_cpus).map_err(|error| error.to_string())?;
     thread::sleep(SETTLE);
     let document = programs.scratch.join(format!("{}-{}-{round}.json", case.name, server.name));
-    let load = || generator::run(programs, case, &running, setting.generator_cpu, setting.seconds, &document);
+    let load = || generator::run(programs, case, &running, generator_cpu, setting.seconds, &document);
     let outcome = match case.kind {
         Kind::Idle => idle(&running, IDLE_LONGER * setting.seconds),
         Kind::Memory { allocations } => memory(running.pid(), allocations, load),

@@ -34,7 +34,9 @@ impl Metric {
     /// Those that a group's tables show, the first of which is compared and plotted.
     pub(crate) fn of(group: Group) -> &'static [Self] {
         match group {
-            Group::Relay | Group::Bursts | Group::Pair => &[Self::CpuNsPerPacket, Self::P99Us, Self::SwitchesPerPacket],
+            Group::Relay | Group::Bursts | Group::Pair | Group::Workers => {
+                &[Self::CpuNsPerPacket, Self::P99Us, Self::SwitchesPerPacket]
+            }
             Group::Capacity => &[Self::CapacityPerS],
             Group::Cycles => &[Self::CyclesPerS, Self::CpuUsPerCycle],
             Group::Memory => &[Self::UserKibPerAllocation, Self::KernelKibPerAllocation, Self::KeptShare],

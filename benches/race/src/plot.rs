@@ -123,8 +123,9 @@ mod tests {
         }
         std::fs::remove_file(path).unwrap();
         let cases = Case::select(&["cycles".into()]).unwrap();
-        let servers = [("coturn", ServerKind::Coturn), ("pion", ServerKind::Pion), ("a<b", ServerKind::Pion)]
-            .map(|(name, kind)| Server { name: name.into(), kind });
+        let servers =
+            [("coturn", ServerKind::Coturn { threads: 1 }), ("pion", ServerKind::Pion), ("a<b", ServerKind::Pion)]
+                .map(|(name, kind)| Server { name: name.into(), kind });
         let svg =
             write(&records, Group::Cycles, &cases.iter().collect::<Vec<_>>(), &servers.iter().collect::<Vec<_>>());
         let widths: Vec<f64> = svg

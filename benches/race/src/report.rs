@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::case::{Case, Group};
+use crate::goal;
 use crate::metric::Metric;
 use crate::record::Records;
 use crate::server::Server;
@@ -30,6 +31,7 @@ const MAX_COLUMNS: usize = 114;
 pub(crate) fn write(records: &Records, cases: &[Case], servers: &[Server], frame: &Frame<'_>) -> String {
     let mut out = String::new();
     head(&mut out, records, servers, frame);
+    out.push_str(&goal::table(records));
     for group in Group::ALL {
         let cases: Vec<&Case> = cases.iter().filter(|case| case.group == group).collect();
         let servers = those_with_figures(records, &cases, servers);
@@ -106,7 +108,7 @@ fn section(out: &mut String, records: &Records, group: Group, cases: &[&Case], s
     let Some(&metric) = Metric::of(group).first() else {
         return;
     };
-    for baseline in ["coturn", floor(group)] {
+    for baseline in ["coturn", group.floor()] {
         if !servers.iter().any(|server| server.name == baseline) {
             continue;
         }
@@ -156,15 +158,6 @@ fn counted(rounds: usize) -> String {
     if rounds == 1 { "1 round".into() } else { format!("{rounds} rounds") }
 }
 
-/// The floor that a group is compared with: what does the same with the same system calls.
-fn floor(group: Group) -> &'static str {
-    match group {
-        Group::Bursts => "forwarder-merged",
-        Group::Pair => "forwarder-switch",
-        _ => "forwarder",
-    }
-}
-
 /// What could not be measured, and why.
 fn failures(out: &mut String, records: &Records, cases: &[Case], servers: &[Server]) {
     let mut lines = Vec::new();
@@ -203,8 +196,8 @@ mod tests {
         std::fs::remove_file(path).unwrap();
         let cases = Case::select(&[case.into()]).unwrap();
         let servers = [
-            server("turnkeep", ServerKind::Turnkeep { program: "turnkeep".into() }),
-            server("coturn", ServerKind::Coturn),
+            server("turnkeep", ServerKind::Turnkeep { program: "turnkeep".into(), workers: 1 }),
+            server("coturn", ServerKind::Coturn { threads: 1 }),
             server("pion", ServerKind::Pion),
         ];
         write(&records, &cases, &servers, &frame())

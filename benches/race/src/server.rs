@@ -34,8 +34,11 @@ pub(crate) enum ServerKind {
     /// This build of turnkeep, or another.
     Turnkeep {
         program: PathBuf,
+        workers: usize,
     },
-    Coturn,
+    Coturn {
+        threads: usize,
+    },
     TurnCrate,
     Pion,
     TurnServer,
@@ -57,10 +60,12 @@ pub(crate) struct Programs {
 impl Server {
     /// Those that race unless others are asked for.
     pub(crate) fn field(programs: &Programs) -> Vec<Self> {
-        let turnkeep = ServerKind::Turnkeep { program: programs.turnkeep.clone() };
+        let turnkeep = |workers| ServerKind::Turnkeep { program: programs.turnkeep.clone(), workers };
         [
-            ("turnkeep", turnkeep),
-            ("coturn", ServerKind::Coturn),
+            ("turnkeep", turnkeep(1)),
+            ("turnkeep-two", turnkeep(2)),
+            ("coturn", ServerKind::Coturn { threads: 1 }),
+            ("coturn-two", ServerKind::Coturn { threads: 2 }),
             ("turn-crate", ServerKind::TurnCrate),
             ("pion", ServerKind::Pion),
             ("turn-server", ServerKind::TurnServer),
@@ -88,6 +93,12 @@ impl Server {
 
     /// Whether it can run the case, and has something to say there.
     pub(crate) fn runs(&self, case: &Case) -> bool {
+        if let ServerKind::Turnkeep { workers: threads, .. } | ServerKind::Coturn { threads } = self.kind {
+            return threads == 1 || case.group == Group::Workers;
+        }
+        if case.group == Group::Workers {
+            return false;
+        }
         let relays = matches!(case.kind, Kind::Rate(_) | Kind::Capacity(_));
         match &self.kind {
             // Its relayed addresses exist inside it alone: its clients get permissions for each other and nobody else.
@@ -95,17 +106,21 @@ impl Server {
             ServerKind::Forwarder(arguments) if arguments.contains(&"switch") => case.group == Group::Pair,
             ServerKind::Forwarder(arguments) if arguments.contains(&"merged") => case.group == Group::Bursts,
             ServerKind::Forwarder(_) => relays,
-            ServerKind::Turnkeep { .. } | ServerKind::Coturn | ServerKind::TurnCrate | ServerKind::Pion => true,
+            _ => true,
         }
     }
 
     /// What it is, for the table of versions and settings.
     pub(crate) fn describe(&self) -> String {
         match &self.kind {
-            ServerKind::Turnkeep { .. } => "`workers = 1`, audit trail on (its default; the others keep none), \
-                 `log.level = \"error\"`, ports rest for no time, limits out of the way"
+            ServerKind::Turnkeep { workers: 1, .. } => "`workers = 1`, audit trail on (its default; the others keep \
+                 none), `log.level = \"error\"`, ports rest for no time, limits out of the way"
                 .into(),
-            ServerKind::Coturn => "`-m 1`, UDP only, no log, no CLI, quotas 0; its socket buffers cannot be set".into(),
+            ServerKind::Turnkeep { workers, .. } => format!("the same with `workers = {workers}`"),
+            ServerKind::Coturn { threads: 1 } => {
+                "`-m 1`, UDP only, no log, no CLI, quotas 0; its socket buffers cannot be set".into()
+            }
+            ServerKind::Coturn { threads } => format!("the same with `-m {threads}`"),
             ServerKind::TurnCrate => "Tokio's current-thread runtime, 4 MiB asked for the listener's buffer".into(),
             ServerKind::Pion => "GOMAXPROCS=1, 4 MiB asked for the listener's buffer, no log".into(),
             ServerKind::TurnServer => "`max-threads = 1`, UDP only, no log, no API; relays only between its own \
@@ -130,8 +145,8 @@ impl Server {
     /// The file that runs.
     pub(crate) fn program(&self, programs: &Programs) -> PathBuf {
         match &self.kind {
-            ServerKind::Turnkeep { program } => program.clone(),
-            ServerKind::Coturn => find("turnserver").unwrap_or_else(|| "turnserver".into()),
+            ServerKind::Turnkeep { program, .. } => program.clone(),
+            ServerKind::Coturn { .. } => find("turnserver").unwrap_or_else(|| "turnserver".into()),
             ServerKind::TurnCrate => programs.directory.join("race-turn-crate"),
             ServerKind::Pion => programs.directory.join("pion"),
             ServerKind::TurnServer => programs.directory.join("turn-server"),
@@ -139,11 +154,11 @@ impl Server {
         }
     }
 
-    /// Starts it on core `cpu`, and returns when it answers a Binding request.
-    pub(crate) fn start(&self, programs: &Programs, cpu: usize) -> io::Result<Running> {
+    /// Starts it on `cpus` (as taskset takes them), and returns when it answers a Binding request.
+    pub(crate) fn start(&self, programs: &Programs, cpus: &str) -> io::Result<Running> {
         let port = free_port()?;
         let mut command = Command::new("taskset");
-        command.args(["-c", &cpu.to_string()]).arg(self.program(programs));
+        command.args(["-c", cpus]).arg(self.program(programs));
         self.add_arguments(&mut command, programs, port)?;
         let errors = programs.scratch.join("server.log");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&errors)?);
@@ -162,12 +177,12 @@ impl Server {
         let listen = format!("{LISTEN_IP}:{port}");
         let positional = [listen.clone(), RELAY_IP.to_string(), REALM.into(), USER.into(), PASSWORD.into()];
         match &self.kind {
-            ServerKind::Turnkeep { .. } => {
-                let config = turnkeep_config(&programs.scratch, &listen)?;
+            ServerKind::Turnkeep { workers, .. } => {
+                let config = turnkeep_config(&programs.scratch, &listen, *workers)?;
                 command.arg("serve").arg("--config").arg(config);
             }
-            ServerKind::Coturn => {
-                let config = coturn_config(&programs.scratch, port)?;
+            ServerKind::Coturn { threads } => {
+                let config = coturn_config(&programs.scratch, port, *threads)?;
                 command.arg("-c").arg(config);
             }
             ServerKind::TurnServer => {
@@ -241,7 +256,7 @@ impl Drop for Running {
     }
 }
 
-fn turnkeep_config(scratch: &Path, listen: &str) -> io::Result<PathBuf> {
+fn turnkeep_config(scratch: &Path, listen: &str, workers: usize) -> io::Result<PathBuf> {
     let users = scratch.join("users");
     // It reads secrets from files of its own only.
     write_private(&users, &format!("{USER}:{PASSWORD}\n"))?;
@@ -255,7 +270,7 @@ fn turnkeep_config(scratch: &Path, listen: &str) -> io::Result<PathBuf> {
         r#"realm = "{REALM}"
 node = "race"
 lab = true
-workers = 1
+workers = {workers}
 
 [[listener]]
 address = "{listen}"
@@ -288,12 +303,12 @@ level = "error"
     write(&scratch.join("turnkeep.toml"), &text)
 }
 
-fn coturn_config(scratch: &Path, port: u16) -> io::Result<PathBuf> {
+fn coturn_config(scratch: &Path, port: u16, threads: usize) -> io::Result<PathBuf> {
     let (first, last) = RELAY_PORTS;
     let place = scratch.display();
     let text = format!(
         "listening-ip={LISTEN_IP}\nlistening-port={port}\nrelay-ip={RELAY_IP}\nmin-port={first}\nmax-port={last}\n\
-         relay-threads=1\nlt-cred-mech\nuser={USER}:{PASSWORD}\nrealm={REALM}\nuserdb={place}/turndb\n\
+         relay-threads={threads}\nlt-cred-mech\nuser={USER}:{PASSWORD}\nrealm={REALM}\nuserdb={place}/turndb\n\
          user-quota=0\ntotal-quota=0\nallow-loopback-peers\nno-tls\nno-dtls\nno-tcp\nno-tcp-relay\nno-cli\n\
          no-software-attribute\nno-rfc5780\nlog-file=/dev/null\nno-stdout-log\nsimple-log\npidfile={place}/coturn.pid\n"
     );
@@ -372,6 +387,7 @@ mod tests {
         assert!(who_runs("pair").contains(&"forwarder-switch".to_owned()));
         assert!(who_runs("burst-up-merged").contains(&"forwarder-merged".to_owned()));
         assert_eq!(who_runs("cycles"), ["turnkeep", "coturn", "turn-crate", "pion"]);
+        assert_eq!(who_runs("workers-up"), ["turnkeep", "turnkeep-two", "coturn", "coturn-two"]);
     }
 
     #[test]

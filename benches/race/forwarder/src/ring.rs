@@ -153,8 +153,8 @@ impl Ring {
     }
 
     fn push(&mut self, entry: Entry) {
-        // SAFETY: a receive's header is in a box of `self`, which outlives the ring; a send's bytes and target stay until
-        // it is submitted, and then it is done: it does not wait, and the kernel carries it out at once.
+        // SAFETY: a receive's header is in a box of `self`, which outlives the ring; a send's bytes and target stay
+        // until it is submitted, and then it is done: it does not wait, and the kernel carries it out at once.
         while unsafe { self.ring.submission().push(&entry) }.is_err() {
             // Full: an error will come again when the next wait submits.
             let _ = self.ring.submit();
@@ -179,8 +179,8 @@ impl Ring {
     }
 }
 
-/// What the kernel has put into a buffer: four integers (the address's length, the control messages', the payload's, and
-/// flags), the source, the payload.
+/// What the kernel has put into a buffer: four integers (the address's length, the control messages', the payload's,
+/// and flags), the source, the payload.
 fn received(arena: &Arena, bid: usize) -> Option<Datagram> {
     let begin = bid * BUFFER_LEN;
     let front = arena.bytes_at(begin, FRONT);
