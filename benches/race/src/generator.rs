@@ -26,7 +26,8 @@ pub(crate) struct Outcome {
     pub(crate) generator_limited: bool,
 }
 
-/// Puts the load of `case` on `server` from core `cpu` (from any if none is given), and leaves the document at `document`.
+/// Puts the load of `case` on `server` from core `cpu` (from any if none is given), and leaves the document at
+/// `document`.
 pub(crate) fn run(
     programs: &Programs,
     case: &Case,

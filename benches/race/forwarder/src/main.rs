@@ -6,9 +6,9 @@
 //!     race-forwarder LISTEN RELAY_IP REALM USER PASSWORD STRATEGY [WINDOW_US] [switch]
 //!
 //! STRATEGY is `single` (recvfrom, sendto), `batched` (recvmmsg, sendmmsg), `merged` (the same with UDP_GRO and
-//! UDP_SEGMENT), `connected` (as `batched`, each peer with a connected socket of its own) or `uring`. WINDOW_US makes it
-//! wait that many microseconds between batches while packets come quickly. `switch` hands a packet for another client of
-//! its own straight on instead of sending it to that client's relay socket.
+//! UDP_SEGMENT), `connected` (as `batched`, each peer with a connected socket of its own) or `uring`. WINDOW_US makes
+//! it wait that many microseconds between batches while packets come quickly. `switch` hands a packet for another
+//! client of its own straight on instead of sending it to that client's relay socket.
 #![deny(unsafe_code)]
 
 mod forward;
