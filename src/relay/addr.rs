@@ -81,6 +81,23 @@ address_role!(
 pub enum Transport {
     /// Datagrams.
     Udp,
+    /// A TCP connection.
+    Tcp(StreamId),
+    /// TLS over a TCP connection.
+    Tls(StreamId, TlsSession),
+}
+
+/// The engine's own number for a client's connection; like [`ListenerId`] no part of the 5-tuple's identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StreamId(pub u32);
+
+/// What was agreed on for a TLS connection, by IANA's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TlsSession {
+    /// Such as 0x0304 for TLS 1.3.
+    pub version: u16,
+    /// Such as 0x1301 for TLS_AES_128_GCM_SHA256.
+    pub cipher_suite: u16,
 }
 
 impl Transport {
@@ -88,14 +105,32 @@ impl Transport {
     pub fn name(self) -> &'static str {
         match self {
             Self::Udp => "udp",
+            Self::Tcp(_) => "tcp",
+            Self::Tls(..) => "tls",
         }
     }
 
     /// Whether the server shows a certificate on it, as TLS and DTLS have it.
     pub fn has_certificate(self) -> bool {
         match self {
-            Self::Udp => false,
+            Self::Udp | Self::Tcp(_) => false,
+            Self::Tls(..) => true,
         }
+    }
+
+    /// The connection; none for datagrams.
+    #[inline]
+    pub fn stream(self) -> Option<StreamId> {
+        match self {
+            Self::Udp => None,
+            Self::Tcp(stream) | Self::Tls(stream, _) => Some(stream),
+        }
+    }
+
+    /// Whether messages come in a stream of bytes instead of datagrams.
+    #[inline]
+    pub fn is_stream(self) -> bool {
+        self.stream().is_some()
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) struct Allocation<L> {
     pub(super) lease: L,
 }
 
-const _: () = assert!(size_of::<Allocation<()>>() <= 400, "there may be a million of them");
+const _: () = assert!(size_of::<Allocation<()>>() <= 416, "there may be a million of them");
 
 /// How far an allocation has come.
 #[derive(Clone, Copy, Debug)]

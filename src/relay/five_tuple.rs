@@ -20,6 +20,8 @@ impl FiveTuple {
         let (server_ip, server_rest) = pack(path.server.0);
         let transport = match path.transport {
             Transport::Udp => 0u64,
+            Transport::Tcp(_) => 1,
+            Transport::Tls(..) => 2,
         };
         Self { client_ip, server_ip, rest: (client_rest << 40) | (server_rest << 16) | transport }
     }

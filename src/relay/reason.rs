@@ -75,6 +75,8 @@ reasons! {
         ClientRefresh = "client_refresh",
         /// The allocation's lifetime passed without a Refresh (RFC 8656 §6).
         Expired = "expired",
+        /// The client's connection ended (D-11 of docs/conformance.md).
+        StreamClosed = "stream_closed",
         /// The server stops.
         Shutdown = "shutdown",
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::addr::{Family, ListenerId, Path, PeerAddr, RelayedAddr};
+use super::addr::{Family, ListenerId, Path, PeerAddr, RelayedAddr, Transport};
 use super::allocation::{Stage, Table};
 use super::clock::{Instant, Now};
 use super::command::{Command, RelayFailure, RelayId};
@@ -170,6 +170,18 @@ impl<P: Policy, E: Entropy> Server<P, E> {
         verdict
     }
 
+    /// The client's connection has ended, and its allocation with it (D-11 of docs/conformance.md).
+    pub fn on_stream_closed(&mut self, now: Now, path: &Path) {
+        if let Some(id) = self.table.find(path) {
+            self.close(now, id, CloseReason::StreamClosed);
+        }
+    }
+
+    /// The channel numbers that clients may bind: they tell where messages begin in a stream.
+    pub fn channel_numbers(&self) -> ChannelNumbers {
+        self.settings.channel_numbers
+    }
+
     /// The slot of the allocation on this path, if there is one.
     pub fn slot_of(&self, path: &Path) -> Option<u32> {
         self.table.slot_of(path)
@@ -300,7 +312,7 @@ impl<P: Policy, E: Entropy> Server<P, E> {
             return PeerVerdict::Drop(DropReason::NoPermission);
         }
         let front = match channel {
-            Some(channel) => channel_front(channel.number, len),
+            Some(channel) => channel_front(channel.number, len, allocation.path.transport),
             None => {
                 self.indications = self.indications.wrapping_add(1);
                 data_indication_front(self.indications, peer, len)
@@ -340,7 +352,10 @@ impl<P: Policy, E: Entropy> Server<P, E> {
         self.wheel.cancel(id.slot);
         let Some(allocation) = self.table.remove(id) else { return };
         self.commands.push_back(Command::CloseRelay { relay: id });
-        self.resting.add(now.instant, &allocation.path, allocation.who.user.clone(), allocation.transaction_id);
+        // Over a stream nothing is retransmitted, and what was under way ended with it.
+        if !allocation.path.transport.is_stream() {
+            self.resting.add(now.instant, &allocation.path, allocation.who.user.clone(), allocation.transaction_id);
+        }
         if let Some(record) = allocation.record() {
             let event = Event::Closed { at: now, allocation: record, reason, totals: allocation.totals };
             self.audit(event);
@@ -352,10 +367,12 @@ impl<P: Policy, E: Entropy> Server<P, E> {
     }
 }
 
-/// The ChannelData header for a payload of `len` bytes; over UDP it needs no padding (RFC 8656 §12.5).
-fn channel_front(number: ChannelNumber, len: usize) -> Option<(Front, usize)> {
-    let len = u16::try_from(len).ok().filter(|_| len <= MAX_PAYLOAD)?;
-    Some((Front::new(&channel_data::header(number, len)), 0))
+/// The ChannelData header for a payload of `len` bytes, and the zero bytes due behind it: over a stream messages are
+/// padded to a multiple of four, over UDP they are not (RFC 8656 §12.5).
+fn channel_front(number: ChannelNumber, len: usize, transport: Transport) -> Option<(Front, usize)> {
+    let header_len = u16::try_from(len).ok().filter(|_| len <= MAX_PAYLOAD)?;
+    let padding = if transport.is_stream() { len.wrapping_neg() & 3 } else { 0 };
+    Some((Front::new(&channel_data::header(number, header_len)), padding))
 }
 
 /// The Data indication up to its payload of `len` bytes, and the zero bytes due behind it.

@@ -318,6 +318,7 @@ fn close_sentence(reason: CloseReason) -> &'static str {
     match reason {
         CloseReason::ClientRefresh => "The client ended it.",
         CloseReason::Expired => "Its lifetime passed without a Refresh.",
+        CloseReason::StreamClosed => "The client's connection ended.",
         CloseReason::Shutdown => "The relay stopped.",
     }
 }

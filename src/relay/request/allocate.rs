@@ -39,10 +39,10 @@ pub(super) fn handle<P: Policy, E: Entropy>(
         if *standing.username == *sender.username && standing.transaction_id == transaction_id {
             return repeat(standing, answer);
         }
-        // Whoever it is, the allocation stays; somebody else there means that a NAT gave the address away (§7.4). Its
-        // owner under a new credential is nobody else.
+        // Whoever it is, the allocation stays; somebody else there means that a NAT gave the address away (§7.4), which
+        // cannot happen to a connection. Its owner under a new credential is nobody else.
         let is_other = standing.who.user != sender.who.user;
-        standing.suspended |= is_other;
+        standing.suspended |= is_other && !request.path.transport.is_stream();
         let denial = if is_other { Denial::WrongUser } else { Denial::AllocationExists };
         let refused = Refused::with(ErrorCode::ALLOCATION_MISMATCH, denial);
         return server.refuse(request, &sender.who, answer, refused);
