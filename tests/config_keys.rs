@@ -39,6 +39,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("workers", "lab = true", "lab = true\nworkers = 3"),
     ("listener.address", "127.0.0.1:3478", "127.0.0.1:3479"),
     ("listener.legacy", "3478' }", "3478', legacy = 'deny' }"),
+    ("listener.transport", "'127.0.0.1:3478'", "'127.0.0.1:3478', transport = 'tcp'"),
     ("relay.ports", "[relay]", "[relay]\nports = '50000-50999'"),
     ("relay.min_port_rest", "[relay]", "[relay]\nmin_port_rest = '5s'"),
     ("relay.dscp", "[relay]", "[relay]\ndscp = 46"),
@@ -82,8 +83,8 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("log.level", "[log]", "[log]\nlevel = 'debug'"),
 ];
 
-/// Keys that say something to people alone, or have one value only.
-const WITHOUT_EFFECT: [&str; 3] = ["listener.transport", "peers.allow.description", "peers.deny.description"];
+/// Keys that say something to people alone.
+const WITHOUT_EFFECT: [&str; 2] = ["peers.allow.description", "peers.deny.description"];
 
 /// All that the floors below are told by the configuration `text`.
 fn told(directory: &TempDir, text: &str) -> String {

@@ -8,7 +8,6 @@ use clap::Args;
 
 use super::{now_unix, out};
 use crate::config::schema::{Log, LogFormat};
-use crate::engine::Listening;
 use crate::policy::auth::mint::{Credential, MintRequest, Owner};
 use crate::supervisor::{self, Failure, Plan, Ready};
 
@@ -82,18 +81,20 @@ fn welcome(relay: &Ready<'_>, audit: Option<&Path>) {
     let request = MintRequest { owner: Owner::User("try-out"), ttl: TTL, key_id: None };
     match relay.authenticator.ephemeral.mint(now_unix(), &request) {
         // Where standard output is closed the relay runs all the same.
-        Ok(credential) => drop(out::print(&instructions(relay.listening, &credential, audit))),
+        Ok(credential) => drop(out::print(&instructions(relay, &credential, audit))),
         Err(error) => drop(out::fail(error)),
     }
 }
 
-fn instructions(listening: &[Listening], credential: &Credential, audit: Option<&Path>) -> String {
+fn instructions(relay: &Ready<'_>, credential: &Credential, audit: Option<&Path>) -> String {
     let (username, password) = (&credential.username, credential.password.as_str());
-    let urls: Vec<String> = listening.iter().map(|at| format!("turn:{}?transport=udp", at.address)).collect();
+    let by_udp = relay.listening.iter().map(|at| format!("turn:{}?transport=udp", at.address));
+    let by_tcp = relay.stream_listening.iter().map(|at| format!("turn:{}?transport=tcp", at.address));
+    let urls: Vec<String> = by_udp.chain(by_tcp).collect();
     let ice_servers = serde_json::json!({
         "iceServers": [{ "urls": urls, "username": username, "credential": password }]
     });
-    let host = listening.first().map(|first| first.address.ip().to_string()).unwrap_or_default();
+    let host = relay.listening.first().map(|first| first.address.ip().to_string()).unwrap_or_default();
     let audit = audit.map(|path| path.display().to_string()).unwrap_or_default();
     format!(
         "\
@@ -106,6 +107,8 @@ For RTCPeerConnection, with iceTransportPolicy \"relay\" to see that it is used:
 Or with coturn's client, two clients through the relay to each other (Debian: apt install coturn):
 
     turnutils_uclient -y -c -s -u {username} -w {password} {host}
+
+With -t behind its name it goes by TCP.
 
 It is for trying out, and not fit for anything else: nobody on another machine can reach it, it relays to loopback
 addresses, which a real relay must never do, and its secret is gone when it stops. Its audit trail:

@@ -14,10 +14,10 @@ const ALLOCATIONS_PER_USER: u32 = 1000;
 const PORTS: PortRange = PortRange::of(49_152, 50_151);
 
 impl Config {
-    /// Listens on `listeners` and relays from `addresses`, all of them loopback ones, to loopback peers.
-    pub fn for_loopback(listeners: Vec<SocketAddr>, addresses: &[IpAddr]) -> Self {
-        let listener =
-            |address: SocketAddr| Listener { address: address.into(), transport: Transport::Udp, legacy: None };
+    /// Listens on `listeners`, by UDP and TCP, and relays from `addresses`, all of them loopback ones, to loopback peers.
+    pub fn for_loopback(listeners: &[SocketAddr], addresses: &[IpAddr]) -> Self {
+        let listener = |transport| move |address: &SocketAddr| Listener { address: (*address).into(), transport, legacy: None };
+        let by = |transport| listeners.iter().map(listener(transport));
         let relay_address = |ip: &IpAddr| RelayAddress { bind: (*ip).into(), advertise: None };
         Self {
             realm: Realm::of_try_out(),
@@ -25,7 +25,7 @@ impl Config {
             zone: default_zone(),
             lab: true,
             workers: Whole::of(0),
-            listeners: listeners.into_iter().map(listener).collect(),
+            listeners: by(Transport::Udp).chain(by(Transport::Tcp)).collect(),
             relay: Relay {
                 ports: PORTS,
                 // coturn's client, with which many try it out, picks channel numbers from all of these.

@@ -95,6 +95,23 @@ pub enum Transport {
     /// Datagrams.
     #[default]
     Udp,
+    /// TCP connections, for clients whose network lets no UDP through.
+    Tcp,
+}
+
+impl Transport {
+    /// Its name, as it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+
+    /// Whether connections are listened for.
+    pub fn is_stream(self) -> bool {
+        self != Self::Udp
+    }
 }
 
 /// Where relayed addresses live.

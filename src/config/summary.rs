@@ -11,7 +11,7 @@ pub fn summary(loaded: &Loaded) -> String {
     let config = &loaded.config;
     let mut text = String::new();
     for listener in &config.listeners {
-        line(&mut text, "listens on", &format!("udp {}", listener.address));
+        line(&mut text, "listens on", &format!("{} {}", listener.transport.name(), listener.address));
     }
     let ports = config.relay.ports;
     for address in &config.relay.addresses {

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use super::keys::Keys;
-use super::schema::{ChannelNumbers, Config, Legacy, PeerRule, Peers, UsernameOrder};
+use super::schema::{ChannelNumbers, Config, Legacy, Listener, PeerRule, Peers, Transport, UsernameOrder};
 use super::value::Dscp;
-use crate::engine::{self, EngineConfig, RelayConfig, Rest};
+use crate::engine::{self, EngineConfig, RelayConfig, Rest, StreamKind, StreamListen};
 use crate::policy::auth::Authenticator;
 use crate::policy::auth::ephemeral::Ephemeral;
 use crate::policy::auth::username::{self, Grammar};
@@ -51,7 +51,9 @@ pub fn engine_config(config: &Config) -> EngineConfig {
     let relay = &config.relay;
     let least = relay.min_port_rest.get();
     let rest = Rest { full: Rest::default().full.max(least), least };
-    let mut engine = EngineConfig::new(config.listeners.iter().map(|listener| listener.address.get()).collect());
+    let datagrams = config.listeners.iter().filter(|listener| !listener.transport.is_stream());
+    let mut engine = EngineConfig::new(datagrams.map(|listener| listener.address.get()).collect());
+    engine.streams = config.listeners.iter().filter_map(stream_listener).collect();
     for address in &relay.addresses {
         match (address.bind.get(), address.advertised().get()) {
             (IpAddr::V4(bind), IpAddr::V4(advertise)) => {
@@ -70,6 +72,14 @@ pub fn engine_config(config: &Config) -> EngineConfig {
         Dscp::Fixed(value) => engine::Dscp::Fixed(value),
     };
     engine
+}
+
+fn stream_listener(listener: &Listener) -> Option<StreamListen> {
+    let kind = match listener.transport {
+        Transport::Udp => return None,
+        Transport::Tcp => StreamKind::Plain,
+    };
+    Some(StreamListen { address: listener.address.get(), kind })
 }
 
 /// What the TURN servers of the workers are told.

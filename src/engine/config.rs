@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 
 use super::error::EngineError;
 use super::port_pool::Rest;
+use super::stream::StreamLimits;
 
 /// Where to listen, where to relay from, and how.
 #[derive(Clone, Debug)]
@@ -14,6 +15,11 @@ pub struct EngineConfig {
     /// The addresses that clients reach us at. A wildcard (`0.0.0.0`, `[::]`, each for its own family only) answers
     /// from the address that was asked; port 0 takes a free one.
     pub listen: Vec<SocketAddr>,
+    /// The addresses that clients reach us at by TCP. A [`ListenerId`](crate::relay::ListenerId) counts them behind
+    /// those of `listen`.
+    pub streams: Vec<StreamListen>,
+    /// How many connections there may be, and for how long.
+    pub stream_limits: StreamLimits,
     /// Where IPv4 relayed addresses live; none if they are not offered.
     pub relay_v4: Option<RelayConfig<Ipv4Addr>>,
     /// Where IPv6 relayed addresses live; none if they are not offered.
@@ -26,6 +32,31 @@ pub struct EngineConfig {
     pub listener_buffer: usize,
     /// Receive buffer to ask for on each relay socket, in bytes: it holds one client's traffic only.
     pub relay_buffer: usize,
+}
+
+/// An address that clients reach us at by TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamListen {
+    /// As in [`EngineConfig::listen`].
+    pub address: SocketAddr,
+    /// What is spoken there.
+    pub kind: StreamKind,
+}
+
+/// What is spoken on a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamKind {
+    /// STUN and ChannelData.
+    Plain,
+}
+
+impl StreamKind {
+    /// The name in configuration and log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "tcp",
+        }
+    }
 }
 
 /// The relayed addresses of one family.
@@ -64,6 +95,8 @@ impl EngineConfig {
     pub fn new(listen: Vec<SocketAddr>) -> Self {
         Self {
             listen,
+            streams: Vec::new(),
+            stream_limits: StreamLimits::default(),
             relay_v4: None,
             relay_v6: None,
             workers: None,
@@ -82,12 +115,16 @@ impl EngineConfig {
 
     /// Refuses what cannot work.
     pub(super) fn check(&self) -> Result<(), EngineError> {
-        if self.listen.is_empty() || self.listen.len() > MAX_LISTENERS {
-            return Err(EngineError::ListenerCount(self.listen.len()));
+        let streams: Vec<SocketAddr> = self.streams.iter().map(|stream| stream.address).collect();
+        let count = self.listen.len() + streams.len();
+        if count == 0 || count > MAX_LISTENERS {
+            return Err(EngineError::ListenerCount(count));
         }
-        for (index, &address) in self.listen.iter().enumerate() {
-            if let Some(&other) = self.listen.iter().take(index).find(|other| overlap(**other, address)) {
-                return Err(EngineError::ListenersOverlap { address, other });
+        for addresses in [&self.listen, &streams] {
+            for (index, &address) in addresses.iter().enumerate() {
+                if let Some(&other) = addresses.iter().take(index).find(|other| overlap(**other, address)) {
+                    return Err(EngineError::ListenersOverlap { address, other });
+                }
             }
         }
         if let Dscp::Fixed(value @ 64..) = self.dscp {

@@ -5,6 +5,7 @@ use std::ops::AddAssign;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::stream::StreamCounters;
 use super::sys::mmsg::Sent;
 use crate::relay::{Counters, Instant};
 
@@ -23,6 +24,8 @@ pub struct EngineCounters {
     pub to_peers: SendCounters,
     /// Datagrams from one allocation of the worker to another: they met no socket in between.
     pub switched: u64,
+    /// Connections of clients, and what came and went by them.
+    pub streams: StreamCounters,
     /// Relay sockets that were opened.
     pub relays_opened: u64,
     /// Relay sockets that could not be opened, whatever the reason.
@@ -62,9 +65,10 @@ pub struct SendCounters {
 }
 
 impl EngineCounters {
-    /// Datagrams received.
+    /// Datagrams and messages received.
     pub fn heard(&self) -> u64 {
-        self.from_clients.received.saturating_add(self.from_peers.received)
+        let datagrams = self.from_clients.received.saturating_add(self.from_peers.received);
+        datagrams.saturating_add(self.streams.messages_in)
     }
 
     /// Datagrams that the kernel had no room to receive.
@@ -98,6 +102,8 @@ pub struct WorkerCounters {
     pub engine: EngineCounters,
     /// Relay sockets that are open now.
     pub relays_open: usize,
+    /// Connections of clients that are open now.
+    pub streams_open: usize,
 }
 
 /// The counters of one worker where others may read them: at most [`Published::EVERY`] old while it works, exact when

@@ -25,6 +25,7 @@ mod port_pool;
 mod relay_range;
 mod relay_socket;
 pub mod sim;
+mod stream;
 pub(crate) mod sys;
 mod udp_socket;
 mod worker;
@@ -38,21 +39,25 @@ use std::time::Duration;
 
 pub use buffers::{Buffers, Granted};
 pub use clock::Clock;
-pub use config::{Dscp, EngineConfig, MAX_LISTENERS, MAX_WORKERS, RelayConfig};
+pub use config::{Dscp, EngineConfig, MAX_LISTENERS, MAX_WORKERS, RelayConfig, StreamKind, StreamListen};
 pub use counters::{EngineCounters, ReceiveCounters, SendCounters, WorkerCounters};
 pub use entropy::SystemEntropy;
 pub use error::EngineError;
 pub use listener::Listening;
 pub use news::News;
 pub use port_pool::{PortPool, PortUsage, Rest};
+pub use stream::{StreamCounters, StreamEnd, StreamLimits, StreamListening};
 pub(crate) use sys::address_notices::AddressNotices;
 pub(crate) use sys::bell::Bell;
 pub(crate) use sys::clock_notices::ClockNotices;
 
 use counters::Published;
+use listener::Listener;
 use packet::Arena;
 use relay_range::RelayRange;
 use relay_socket::Ranges;
+use stream::acceptor::Acceptor;
+use stream::admission::Admission;
 use sys::epoll::Epoll;
 use sys::eventfd::Waker;
 use worker::Parts;
@@ -64,6 +69,7 @@ use crate::relay::server::Server;
 /// Running workers. Dropping it stops them, as [`Engine::stop`] does.
 pub struct Engine {
     listening: Vec<Listening>,
+    stream_listening: Vec<StreamListening>,
     ranges: Ranges,
     workers: Vec<Worker>,
     stopping: Arc<AtomicBool>,
@@ -113,16 +119,20 @@ impl Engine {
         let news = News::new().map_err(|error| EngineError::Resource { what: "a wake-up descriptor", error })?;
         let count = config.worker_count();
         let (of_workers, listening) = listener::bind_all(&config.listen, count, config.listener_buffer)?;
+        let (acceptors, stream_listening) =
+            stream::acceptor::bind_all(&config.streams, count, config.listen.len(), config.dscp)?;
+        let admission = Arc::new(Admission::new(config.stream_limits.clone()));
         let mut engine = Self {
             listening,
+            stream_listening,
             ranges,
             workers: Vec::with_capacity(count),
             stopping: Arc::default(),
             running: Arc::default(),
             news: Arc::new(news),
         };
-        let of_workers = of_workers.into_iter().enumerate();
-        let parts = of_workers.map(|(index, listeners)| engine.prepare(index, listeners, clock, config.dscp));
+        let of_workers = of_workers.into_iter().zip(acceptors).enumerate();
+        let parts = of_workers.map(|(index, sockets)| engine.prepare(index, sockets, &admission, clock, config));
         let (server, sink) = (Arc::new(server), Arc::new(sink));
         for parts in parts.collect::<Result<Vec<_>, _>>()? {
             let (server, sink) = (server.clone(), sink.clone());
@@ -135,6 +145,11 @@ impl Engine {
     /// The addresses that clients can reach, in the order of the configuration.
     pub fn listening(&self) -> &[Listening] {
         &self.listening
+    }
+
+    /// The addresses that clients can reach by TCP, in the order of the configuration.
+    pub fn stream_listening(&self) -> &[StreamListening] {
+        &self.stream_listening
     }
 
     /// What each worker has counted, at most a tenth of a second old. Costs the packet path nothing.
@@ -172,15 +187,19 @@ impl Engine {
     fn prepare(
         &self,
         index: usize,
-        listeners: Vec<listener::Listener>,
+        (listeners, acceptors): (Vec<Listener>, Vec<Acceptor>),
+        admission: &Arc<Admission>,
         clock: Clock,
-        dscp: Dscp,
+        config: &EngineConfig,
     ) -> Result<Parts, EngineError> {
         let lacking = |what| move |error| EngineError::Resource { what, error };
         let no_entropy = || lacking("random numbers")(io::Error::from(io::ErrorKind::Unsupported));
         let parts = Parts {
             index,
             listeners,
+            acceptors,
+            admission: admission.clone(),
+            stream_limits: config.stream_limits.clone(),
             ranges: self.ranges.clone(),
             arena: Arena::new().map_err(lacking("packet memory"))?,
             epoll: Epoll::new().map_err(lacking("a set of sockets"))?,
@@ -190,7 +209,7 @@ impl Engine {
             news: self.news.clone(),
             clock,
             entropy: SystemEntropy::new().ok_or_else(no_entropy)?,
-            dscp,
+            dscp: config.dscp,
         };
         parts.watch().map_err(lacking("a place in a set of sockets"))?;
         Ok(parts)

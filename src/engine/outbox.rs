@@ -9,6 +9,7 @@ use super::counters::EngineCounters;
 use super::listener::Listener;
 use super::packet::{Arena, SLOTS, Span};
 use super::relay_socket::RelaySockets;
+use super::stream::{Streams, Watch};
 use super::sys::mmsg::{Outgoing, Sender, Sent};
 use super::sys::option::{Fragmenting, set_fragmenting_v4};
 use crate::relay::limits::MAX_REPLY;
@@ -33,6 +34,8 @@ pub(super) enum Exit {
     Listener(u16),
     /// The relay socket in this slot.
     Relay(u32),
+    /// The connection in this slot.
+    Stream(u32),
 }
 
 /// The datagrams that wait for one socket: a list through [`Outbox::entries`]. The socket itself holds its ends.
@@ -170,6 +173,7 @@ impl Outbox {
         arena: &Arena,
         listeners: &mut [Listener],
         relays: &mut RelaySockets,
+        (streams, watch): (&mut Streams, Watch<'_>),
         counters: &mut EngineCounters,
     ) {
         let Self { entries, exits, fronts, replies, messages, sender, .. } = self;
@@ -188,6 +192,11 @@ impl Outbox {
                     let Some(relay) = relays.in_slot(slot) else { continue };
                     let waiting = waiting(&mut relay.queue);
                     counters.to_peers += send_to_peers(sender, relay.as_fd(), waiting);
+                }
+                Exit::Stream(slot) => {
+                    let Some(stream) = streams.in_slot(slot) else { continue };
+                    let waiting = waiting(&mut stream.queue);
+                    streams.send(slot, waiting, watch, &mut counters.streams);
                 }
             }
         }

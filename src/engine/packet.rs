@@ -9,6 +9,7 @@ use std::io;
 use std::ops::Range;
 
 use super::sys::memory::PacketMemory;
+use crate::wire::framer::MAX_FRAME;
 
 /// The receive buffers of one worker.
 pub(super) struct Arena {
@@ -35,6 +36,7 @@ const STRIDE: usize = {
 };
 
 const _: () = assert!(STRIDE / CACHE_LINE % 2 == 1 && SLOTS * STRIDE < u32::MAX as usize);
+const _: () = assert!(STRIDE >= MAX_FRAME);
 
 impl Arena {
     /// One with [`SLOTS`] buffers: 8 MiB of address space, of which only touched pages cost memory.
@@ -51,9 +53,21 @@ impl Arena {
         slots.map(|slot| &mut slot[..CAPACITY])
     }
 
-    /// The datagram of `len` bytes that was received into buffer `slot`.
+    /// The same, each long enough for the longest message of a stream.
+    pub(super) fn long_buffers(&mut self, first: usize) -> impl Iterator<Item = &mut [u8]> {
+        self.memory.bytes_mut().chunks_exact_mut(STRIDE).skip(first)
+    }
+
+    /// Puts a message of a stream, which came in parts, into buffer `slot`.
+    pub(super) fn store(&mut self, slot: usize, message: &[u8]) -> Span {
+        let room = self.long_buffers(slot).next().and_then(|buffer| buffer.get_mut(..message.len()));
+        room.into_iter().for_each(|room| room.copy_from_slice(message));
+        self.received(slot, message.len())
+    }
+
+    /// What of `len` bytes was received into buffer `slot`.
     pub(super) fn received(&self, slot: usize, len: usize) -> Span {
-        debug_assert!(slot < SLOTS && len <= CAPACITY);
+        debug_assert!(slot < SLOTS && len <= STRIDE);
         Span::new(slot * STRIDE, len)
     }
 

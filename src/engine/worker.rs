@@ -8,6 +8,7 @@
 
 mod control;
 mod packets;
+mod streams;
 
 use std::any::Any;
 use std::io;
@@ -29,6 +30,9 @@ use super::outbox::Outbox;
 use super::pace::Pace;
 use super::packet::Arena;
 use super::relay_socket::{Ranges, RelaySockets};
+use super::stream::acceptor::Acceptor;
+use super::stream::admission::Admission;
+use super::stream::{StreamLimits, Streams};
 use super::sys::epoll::{Epoll, Ready};
 use super::sys::eventfd::Waker;
 use super::sys::mmsg::Receiver;
@@ -50,6 +54,12 @@ pub(super) struct Parts {
     pub(super) index: usize,
     /// Its own socket for each listening address.
     pub(super) listeners: Vec<Listener>,
+    /// Its own socket for each listening address of streams.
+    pub(super) acceptors: Vec<Acceptor>,
+    /// How many connections may wait to authenticate.
+    pub(super) admission: Arc<Admission>,
+    /// What else bounds connections.
+    pub(super) stream_limits: StreamLimits,
     /// Where relay sockets can be opened.
     pub(super) ranges: Ranges,
     /// Its packet memory.
@@ -78,6 +88,8 @@ enum Token {
     Waker,
     Listener(u32),
     Relay(u32),
+    Acceptor(u32),
+    Stream(u32),
 }
 
 /// Runs a worker until it is told to stop. A panic ends its server and its allocations, audit events included; another
@@ -108,6 +120,7 @@ where
 struct Worker<P: Policy, E: Entropy, S> {
     parts: Parts,
     relays: RelaySockets,
+    streams: Streams,
     receiver: Receiver,
     outbox: Outbox,
     ready: Ready,
@@ -127,9 +140,14 @@ struct Worker<P: Policy, E: Entropy, S> {
 }
 
 impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
-    fn new(parts: Parts, server: Server<P, E>, sink: S) -> Self {
+    fn new(mut parts: Parts, server: Server<P, E>, sink: S) -> Self {
         Self {
             relays: RelaySockets::new(parts.ranges.clone()),
+            streams: Streams::new(
+                std::mem::take(&mut parts.acceptors),
+                parts.admission.clone(),
+                parts.stream_limits.clone(),
+            ),
             receiver: Receiver::new(LISTENER_BATCH),
             outbox: Outbox::new(),
             ready: Ready::new(EVENTS),
@@ -168,6 +186,11 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
             match self.ready.token(index).map(Token::from) {
                 Some(Token::Listener(listener)) => self.hear_clients(listener as usize),
                 Some(Token::Relay(slot)) => self.hear_peers(slot),
+                Some(Token::Acceptor(acceptor)) => self.accept(acceptor),
+                Some(Token::Stream(slot)) => {
+                    let (can_read, can_write) = (self.ready.is_readable(index), self.ready.is_writable(index));
+                    self.serve_stream(slot, can_read, can_write);
+                }
                 Some(Token::Waker) | None => self.parts.waker.rest(),
             }
         }
@@ -182,7 +205,10 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
 
     /// How long nothing needs to be done unless a socket says so.
     fn patience(&self) -> Option<Duration> {
-        let due = [self.server.next_deadline(), self.publishing.due()].into_iter().flatten().min()?;
+        let due = [self.server.next_deadline(), self.streams.next_deadline(), self.publishing.due()]
+            .into_iter()
+            .flatten()
+            .min()?;
         Some(due.since(self.now.instant))
     }
 
@@ -195,14 +221,16 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
         self.flush();
         self.carry_out_commands();
         self.flush();
+        self.close_streams();
         self.used = 0;
         self.now = self.parts.clock.now();
     }
 
     fn flush(&mut self) {
         if !self.outbox.is_empty() {
-            let Parts { arena, listeners, .. } = &mut self.parts;
-            self.outbox.flush(arena, listeners, &mut self.relays, &mut self.counters);
+            let Parts { arena, listeners, epoll, .. } = &mut self.parts;
+            let streams = (&mut self.streams, streams::watch(epoll));
+            self.outbox.flush(arena, listeners, &mut self.relays, streams, &mut self.counters);
         }
     }
 }
@@ -214,6 +242,9 @@ impl Parts {
         for (index, listener) in (0..).zip(&self.listeners) {
             self.epoll.add(listener.as_fd(), Token::Listener(index).into())?;
         }
+        for (index, acceptor) in (0..).zip(&self.acceptors) {
+            self.epoll.add(acceptor.as_fd(), Token::Acceptor(index).into())?;
+        }
         Ok(())
     }
 }
@@ -224,6 +255,8 @@ impl From<Token> for u64 {
             Token::Waker => 0,
             Token::Listener(index) => 1 << 32 | Self::from(index),
             Token::Relay(slot) => 2 << 32 | Self::from(slot),
+            Token::Acceptor(index) => 3 << 32 | Self::from(index),
+            Token::Stream(slot) => 4 << 32 | Self::from(slot),
         }
     }
 }
@@ -235,6 +268,8 @@ impl From<u64> for Token {
         match token >> 32 {
             1 => Self::Listener(low),
             2 => Self::Relay(low),
+            3 => Self::Acceptor(low),
+            4 => Self::Stream(low),
             _ => Self::Waker,
         }
     }
@@ -251,7 +286,11 @@ mod tests {
 
     #[test]
     fn tokens_survive_the_kernel() {
-        for token in [Token::Waker, Token::Listener(0), Token::Listener(63), Token::Relay(0), Token::Relay(u32::MAX)] {
+        let lows = [0, 63, u32::MAX];
+        let tokens = lows.into_iter().flat_map(|low| {
+            [Token::Listener(low), Token::Relay(low), Token::Acceptor(low), Token::Stream(low), Token::Waker]
+        });
+        for token in tokens {
             assert_eq!(Token::from(u64::from(token)), token);
         }
     }

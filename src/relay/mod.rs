@@ -30,7 +30,9 @@ pub mod server;
 mod timer;
 pub mod verdict;
 
-pub use addr::{ClientAddr, Family, ListenerId, Path, PeerAddr, RelayedAddr, ServerAddr, StreamId, TlsSession, Transport};
+pub use addr::{
+    ClientAddr, Family, ListenerId, Path, PeerAddr, RelayedAddr, ServerAddr, StreamId, TlsSession, Transport,
+};
 pub use clock::{Instant, Now};
 pub use command::{Command, PortParity, RelayFailure, RelayId};
 pub use counters::Counters;

@@ -24,7 +24,7 @@ pub use failure::Failure;
 pub use try_out::try_out;
 
 use crate::config::{self, Config, Finding, Keys, Report, Scope, Severity, translate};
-use crate::engine::{self, Clock, Engine, Listening, Stopped, SystemEntropy};
+use crate::engine::{self, Clock, Engine, Listening, Stopped, StreamListening, SystemEntropy};
 use crate::policy::audit::{AuditHandle, AuditSettings, AuditSink, DEFAULT_QUEUE, Origin, Tick, Trouble};
 use crate::policy::auth::Authenticator;
 use crate::policy::limit::user::AllocationsByUser;
@@ -76,6 +76,8 @@ impl Plan {
 pub struct Ready<'a> {
     /// What clients can reach.
     pub listening: &'a [Listening],
+    /// The same by TCP.
+    pub stream_listening: &'a [StreamListening],
     /// Who may use it.
     pub authenticator: &'a Authenticator,
 }
@@ -178,7 +180,11 @@ impl Running {
         ready: impl FnOnce(Ready<'_>),
     ) -> Result<(), Failure> {
         self.report();
-        ready(Ready { listening: self.engine.listening(), authenticator: &self.policy.current().authenticator });
+        ready(Ready {
+            listening: self.engine.listening(),
+            stream_listening: self.engine.stream_listening(),
+            authenticator: &self.policy.current().authenticator,
+        });
         let (mut upkeep, mut wall_clock) = (Upkeep::default(), WallClock::new(self.clock.now()));
         loop {
             tokio::select! {
@@ -252,7 +258,7 @@ impl Running {
     }
 
     fn report(&self) {
-        report::listening(self.engine.listening());
+        report::listening(self.engine.listening(), self.engine.stream_listening());
         report::relaying(&self.config, &self.engine);
         let version = env!("CARGO_PKG_VERSION");
         info!(version, workers = self.workers, "ready");

@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::engine::{Buffers, Engine, Granted, Listening, WorkerCounters};
+use crate::engine::{Buffers, Engine, Granted, Listening, StreamListening, WorkerCounters};
 use crate::relay::{DropReason, Family};
 
 /// Where clients come in, and whether the kernel gave what was asked for.
-pub(super) fn listening(all: &[Listening]) {
+pub(super) fn listening(all: &[Listening], streams: &[StreamListening]) {
     for Listening { address, buffers } in all {
         info!(%address, transport = "udp", receive_buffer = buffers.receive.granted, "listening");
+    }
+    for StreamListening { address, kind } in streams {
+        info!(%address, transport = kind.name(), "listening");
     }
     let shortest = all.iter().map(|listening| listening.buffers).min_by_key(|buffers| buffers.receive.granted);
     warn_of_short("listening sockets", shortest);

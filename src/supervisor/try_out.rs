@@ -25,8 +25,8 @@ const PORT: u16 = 3478;
 pub fn try_out() -> Result<Plan, Failure> {
     let mut entropy = SystemEntropy::new().ok_or(Failure::Entropy)?;
     let loopback = loopback_addresses();
-    let listeners = loopback.iter().map(|ip| SocketAddr::new(*ip, PORT)).collect();
-    let config = Config::for_loopback(listeners, &loopback);
+    let listeners: Vec<SocketAddr> = loopback.iter().map(|ip| SocketAddr::new(*ip, PORT)).collect();
+    let config = Config::for_loopback(&listeners, &loopback);
     let keys = Keys { secrets: fresh_secrets(&mut entropy), users: StaticUsers::none() };
     let audit = private_directory(&mut entropy)
         .map_err(|error| Failure::Directory(std::env::temp_dir(), error))?

@@ -1,12 +1,16 @@
 //! A running engine, clients and peers with sockets of their own.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::cell::RefCell;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use turnkeep::engine::{Clock, Engine, EngineConfig, EngineError, RelayConfig, SystemEntropy, WorkerCounters};
+use turnkeep::engine::{
+    Clock, Engine, EngineConfig, EngineError, RelayConfig, StreamKind, StreamListen, SystemEntropy, WorkerCounters,
+};
 use turnkeep::relay::reason::AuthReason;
 use turnkeep::relay::seam::{AdmitRefusal, Claim, EventSink, Identity, PeerPorts, Policy, Refusal};
 use turnkeep::relay::{ClientAddr, Event, Now, Path, PeerAddr, Server, ServerAddr};
@@ -14,6 +18,8 @@ use turnkeep::wire::attribute::{
     ChannelNumberAttribute, Data, Lifetime, RequestedAddressFamily, RequestedTransport, XorMappedAddress,
     XorPeerAddress, XorRelayedAddress,
 };
+use turnkeep::wire::channel_data::ChannelNumbers;
+use turnkeep::wire::framer::{self, Frame};
 use turnkeep::wire::header::{Class, Method};
 use turnkeep::wire::integrity::LongTermKey;
 use turnkeep::wire::message::Message;
@@ -40,6 +46,12 @@ pub(crate) fn loopback() -> EngineConfig {
         relay_v6: Some(RelayConfig::at(Ipv6Addr::LOCALHOST)),
         ..listening(&["127.0.0.1:0", "[::1]:0"])
     }
+}
+
+/// The same, and by TCP at the same addresses.
+pub(crate) fn loopback_with_tcp() -> EngineConfig {
+    let plain = |text: &str| StreamListen { address: text.parse().unwrap(), kind: StreamKind::Plain };
+    EngineConfig { streams: vec![plain("127.0.0.1:0"), plain("[::1]:0")], ..loopback() }
 }
 
 /// Listens there, and relays nothing.
@@ -74,6 +86,11 @@ impl Relay {
     /// The `index`th listening address, as configured but for port 0.
     pub(crate) fn address(&self, index: usize) -> SocketAddr {
         self.engine.listening()[index].address
+    }
+
+    /// The same of those by TCP.
+    pub(crate) fn stream_address(&self, index: usize) -> SocketAddr {
+        self.engine.stream_listening()[index].address
     }
 
     pub(crate) fn events(&self) -> Vec<(usize, Event)> {
@@ -164,9 +181,86 @@ pub(crate) fn is_quiet(socket: &UdpSocket) -> bool {
     quiet
 }
 
+/// How a client talks to its server.
+pub(crate) trait Talk {
+    /// ChannelData is padded to a multiple of four.
+    const PADS: bool;
+
+    fn local(&self) -> SocketAddr;
+
+    fn say(&self, server: SocketAddr, bytes: &[u8]);
+
+    /// The next message, which must come from `server`.
+    fn hear(&self, server: SocketAddr) -> Vec<u8>;
+}
+
+impl Talk for UdpSocket {
+    const PADS: bool = false;
+
+    fn local(&self) -> SocketAddr {
+        self.local_addr().unwrap()
+    }
+
+    fn say(&self, server: SocketAddr, bytes: &[u8]) {
+        self.send_to(bytes, server).unwrap();
+    }
+
+    fn hear(&self, server: SocketAddr) -> Vec<u8> {
+        let (bytes, from) = next(self);
+        assert_eq!(from, server, "the source of the answer");
+        bytes
+    }
+}
+
+/// A connection, and what came of the next message.
+pub(crate) struct Connection {
+    pub(crate) socket: TcpStream,
+    begun: RefCell<Vec<u8>>,
+}
+
+impl Connection {
+    pub(crate) fn to(server: SocketAddr) -> Self {
+        let socket = TcpStream::connect(server).unwrap();
+        socket.set_nodelay(true).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self { socket, begun: RefCell::default() }
+    }
+
+    /// The server closes it without another byte.
+    pub(crate) fn is_closed(&self) -> bool {
+        let read = (&self.socket).read(&mut [0; 1]);
+        matches!(&read, Ok(0)) || read.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
+    }
+}
+
+impl Talk for Connection {
+    const PADS: bool = true;
+
+    fn local(&self) -> SocketAddr {
+        self.socket.local_addr().unwrap()
+    }
+
+    fn say(&self, _: SocketAddr, bytes: &[u8]) {
+        (&self.socket).write_all(bytes).unwrap();
+    }
+
+    fn hear(&self, _: SocketAddr) -> Vec<u8> {
+        let mut begun = self.begun.borrow_mut();
+        loop {
+            if let Frame::Whole(len) = framer::frame(ChannelNumbers::Rfc5766, &begun).expect("messages") {
+                return begun.drain(..len).collect();
+            }
+            let mut more = [0; 65_536];
+            let len = (&self.socket).read(&mut more).expect("a message within the time");
+            assert!(len > 0, "the server closed the connection");
+            begun.extend(&more[..len]);
+        }
+    }
+}
+
 /// A client with a socket of its own.
-pub(crate) struct Client {
-    pub(crate) socket: UdpSocket,
+pub(crate) struct Client<T = UdpSocket> {
+    pub(crate) socket: T,
     pub(crate) server: SocketAddr,
     voice: sans_io::Client,
 }
@@ -178,22 +272,37 @@ impl Client {
     }
 
     pub(crate) fn named(user: &str, server: SocketAddr) -> Self {
-        let socket = peer(server);
-        let mut voice = sans_io::Client::new(user, &socket.local_addr().unwrap().to_string());
-        voice.path.client = ClientAddr(socket.local_addr().unwrap());
+        Self::with(user, server, peer(server))
+    }
+}
+
+impl Client<Connection> {
+    /// Alice by TCP.
+    pub(crate) fn by_tcp(server: SocketAddr) -> Self {
+        Self::with("alice", server, Connection::to(server))
+    }
+}
+
+impl<T: Talk> Client<T> {
+    pub(crate) fn with(user: &str, server: SocketAddr, socket: T) -> Self {
+        let mut voice = sans_io::Client::new(user, &socket.local().to_string());
+        voice.path.client = ClientAddr(socket.local());
         voice.path.server = ServerAddr(server);
         Self { socket, server, voice }
     }
 
     pub(crate) fn say(&self, bytes: &[u8]) {
-        self.socket.send_to(bytes, self.server).unwrap();
+        self.socket.say(self.server, bytes);
     }
 
-    /// The next datagram, which must come from where the client talks to.
+    /// The next message, which must come from where the client talks to.
     pub(crate) fn hear(&self) -> Vec<u8> {
-        let (bytes, from) = next(&self.socket);
-        assert_eq!(from, self.server, "the source of the answer");
-        bytes
+        self.socket.hear(self.server)
+    }
+
+    /// A Binding request.
+    pub(crate) fn binding(&mut self) -> Vec<u8> {
+        self.voice.bare(Method::BINDING, &[])
     }
 
     pub(crate) fn ask(&mut self, method: Method, attributes: &[&dyn Attribute]) -> Vec<u8> {
@@ -204,7 +313,7 @@ impl Client {
 
     /// What the server says our address is.
     pub(crate) fn mapped_address(&mut self) -> SocketAddr {
-        let request = self.voice.bare(Method::BINDING, &[]);
+        let request = self.binding();
         self.say(&request);
         let answer = self.hear();
         Message::parse(&answer).unwrap().get::<XorMappedAddress>().unwrap().unwrap().0
@@ -263,7 +372,12 @@ impl Client {
     }
 
     pub(crate) fn send_channel(&self, number: u16, payload: &[u8]) {
-        self.say(&channel_message(number, payload));
+        let mut message = channel_message(number, payload);
+        if T::PADS {
+            // Not zeros: padding can be anything.
+            message.resize(message.len().next_multiple_of(4), 0xEE);
+        }
+        self.say(&message);
     }
 
     /// The peer and payload of the next datagram, which must be a Data indication.
@@ -279,7 +393,8 @@ impl Client {
     pub(crate) fn hear_channel(&self) -> (u16, Vec<u8>) {
         let bytes = self.hear();
         let (number, len) = (u16::from_be_bytes([bytes[0], bytes[1]]), u16::from_be_bytes([bytes[2], bytes[3]]));
-        assert_eq!(usize::from(len), bytes.len() - 4, "no padding over UDP");
-        (number, bytes[4..].to_vec())
+        let len = usize::from(len);
+        assert_eq!(if T::PADS { len.next_multiple_of(4) } else { len }, bytes.len() - 4, "padding");
+        (number, bytes[4..][..len].to_vec())
     }
 }

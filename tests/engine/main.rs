@@ -11,3 +11,4 @@ mod lifecycle;
 mod marks;
 mod namespace;
 mod relaying;
+mod streams;

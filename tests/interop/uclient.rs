@@ -21,15 +21,21 @@ against_each_server!(
     by_the_secret,
     wrong_password,
     nobody_echoes,
+    tcp_channels_v4,
+    tcp_channels_v6,
+    tcp_send_v4,
+    tcp_send_v6,
+    tcp_wrong_password,
     a_hundred_clients_with_channels_v4;
     turnkeep only:
     a_hundred_clients_with_channels_v6,
     a_hundred_clients_with_send_v4,
     a_hundred_clients_with_send_v6,
+    a_hundred_clients_with_channels_by_tcp_v4,
 );
 
 /// The default is a small run, in seconds: every path, little load.
-const SMALL: Run = Run { via: Via::Channels, ip: V4, clients: 4, messages: 50, login: Login::Minted };
+const SMALL: Run = Run { via: Via::Channels, by: By::Udp, ip: V4, clients: 4, messages: 50, login: Login::Minted };
 /// What a release must show.
 const LARGE: Run = Run { clients: 100, messages: 1000, ..SMALL };
 
@@ -47,6 +53,32 @@ fn send_v4(make: Make) {
 
 fn send_v6(make: Make) {
     Run { via: Via::Send, ip: V6, ..SMALL }.loses_nothing(make);
+}
+
+const TCP: Run = Run { by: By::Tcp, ..SMALL };
+
+fn tcp_channels_v4(make: Make) {
+    TCP.loses_nothing(make);
+}
+
+fn tcp_channels_v6(make: Make) {
+    Run { ip: V6, ..TCP }.loses_nothing(make);
+}
+
+fn tcp_send_v4(make: Make) {
+    Run { via: Via::Send, ..TCP }.loses_nothing(make);
+}
+
+fn tcp_send_v6(make: Make) {
+    Run { via: Via::Send, ip: V6, ..TCP }.loses_nothing(make);
+}
+
+fn tcp_wrong_password(make: Make) {
+    Run { login: Login::Forged, ..TCP }.gets_no_allocation(make);
+}
+
+fn a_hundred_clients_with_channels_by_tcp_v4(make: Make) {
+    Run { by: By::Tcp, ..LARGE }.loses_nothing(make);
 }
 
 /// The client makes its own credentials: expiry a day ahead.
@@ -72,9 +104,7 @@ fn a_hundred_clients_with_send_v6(make: Make) {
 
 /// That the client gets in with the right password means something only if it does not with a wrong one.
 fn wrong_password(make: Make) {
-    let Some(result) = Run { login: Login::Forged, ..SMALL }.start(make, true) else { return };
-    let error = result.expect_err("no allocation with a forged password");
-    assert!(error.contains("Cannot complete Allocation"), "{error}");
+    Run { login: Login::Forged, ..SMALL }.gets_no_allocation(make);
 }
 
 /// That nothing is lost means something only if the totals show when everything is.
@@ -91,6 +121,13 @@ enum Via {
     Send,
 }
 
+/// How the client reaches the relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Udp,
+    Tcp,
+}
+
 /// Where the client's credentials come from.
 #[derive(Clone, Copy, Debug)]
 enum Login {
@@ -103,6 +140,7 @@ enum Login {
 #[derive(Clone, Copy, Debug)]
 struct Run {
     via: Via,
+    by: By,
     ip: IpAddr,
     clients: u64,
     messages: u64,
@@ -127,6 +165,12 @@ impl Run {
             bytes_received: all * Self::MESSAGE_BYTES,
         };
         assert_eq!(totals, expected);
+    }
+
+    fn gets_no_allocation(self, make: Make) {
+        let Some(result) = self.start(make, true) else { return };
+        let error = result.expect_err("no allocation with a forged password");
+        assert!(error.contains("Cannot complete Allocation"), "{error}");
     }
 
     /// The totals or, if there are none, all that the client said; nothing if a program is missing.
@@ -158,6 +202,9 @@ impl Run {
         if matches!(self.via, Via::Send) {
             command.arg("-s");
         }
+        if self.by == By::Tcp {
+            command.arg("-t");
+        }
         let numbers = [
             ("-p", u64::from(server.address(self.ip).port())),
             ("-r", u64::from(peer_port)),
@@ -183,8 +230,8 @@ impl Run {
 
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { via, ip, clients, messages, login } = self;
-        write!(f, "{via:?} on {ip}, {clients} clients of {messages} messages, password {login:?}")
+        let Self { via, by, ip, clients, messages, login } = self;
+        write!(f, "{via:?} by {by:?} on {ip}, {clients} clients of {messages} messages, password {login:?}")
     }
 }
 

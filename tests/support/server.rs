@@ -4,7 +4,7 @@
 use std::env;
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -101,6 +101,14 @@ address = "127.0.0.1:{port}"
 [[listener]]
 address = "[::1]:{port}"
 
+[[listener]]
+address = "127.0.0.1:{port}"
+transport = "tcp"
+
+[[listener]]
+address = "[::1]:{port}"
+transport = "tcp"
+
 [relay]
 ports = "{first}-{last}"
 channel_numbers = "rfc5766" # coturn's client picks from them
@@ -144,7 +152,7 @@ fn coturn(program: &Path, port: u16, directory: &Path) -> Command {
     let text = format!(
         "listening-port={port}\nlistening-ip=127.0.0.1\nlistening-ip=::1\nrelay-ip=127.0.0.1\nrelay-ip=::1\n\
          min-port={first}\nmax-port={last}\nrealm={REALM}\nuse-auth-secret\nstatic-auth-secret={SECRET}\n\
-         allow-loopback-peers\ncli-password=unused\nno-cli\nno-tls\nno-dtls\nno-tcp\nlog-file=stdout\n\
+         allow-loopback-peers\ncli-password=unused\nno-cli\nno-tls\nno-dtls\nlog-file=stdout\n\
          userdb={0}/turndb\npidfile={0}/pid\n",
         directory.display()
     );
@@ -154,13 +162,14 @@ fn coturn(program: &Path, port: u16, directory: &Path) -> Command {
     command
 }
 
-/// A UDP port P such that P and P+1 are free on both loopback addresses, outside the ranges of [`RELAY_PORTS`] and of
+/// A port P such that P and P+1 are free for UDP, and P for TCP, on both loopback addresses, outside the ranges of [`RELAY_PORTS`] and of
 /// the system's own choice (32768 and up), so that nobody takes it between the look and the use. The search begins
 /// anywhere: tests that look at the same time, as processes or as threads, find different ones.
 pub(crate) fn free_port() -> u16 {
     let is_free = |port: &u16| {
         let bind = |ip, port| UdpSocket::bind(SocketAddr::new(ip, port)).is_ok();
-        [V4, V6].iter().all(|&ip| bind(ip, *port) && bind(ip, *port + 1))
+        let listen = |ip, port| TcpListener::bind(SocketAddr::new(ip, port)).is_ok();
+        [V4, V6].iter().all(|&ip| bind(ip, *port) && bind(ip, *port + 1) && listen(ip, *port))
     };
     let start = RandomState::new().build_hasher().finish() % 6_000;
     let mut pairs = (start..start + 6_000).map(|pair| 20_000 + u16::try_from(pair % 6_000 * 2).expect("below 12000"));

@@ -1,7 +1,7 @@
 //! What this host must have.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ pub(super) fn check(judge: &mut Judge<'_>, loaded: &Loaded) {
         let (path, address) = (format!("listener.{index}.address"), listener.address.get());
         match own_address(address.ip()) {
             Err(why) => judge.error(&path, why),
-            Ok(()) => check_port(judge, &path, address),
+            Ok(()) => check_port(judge, &path, address, listener.transport.is_stream()),
         }
     }
     for (index, address) in judge.config.relay.addresses.iter().enumerate() {
@@ -44,9 +44,13 @@ fn own_address(ip: IpAddr) -> Result<(), String> {
 
 /// Whether the port can be had. It may be the relay itself that has it, and a capability may be waiting in the unit: so
 /// these are warnings.
-fn check_port(judge: &mut Judge<'_>, path: &str, address: SocketAddr) {
+fn check_port(judge: &mut Judge<'_>, path: &str, address: SocketAddr, is_stream: bool) {
     let port = address.port();
-    match UdpSocket::bind(address).map_err(|error| error.kind()) {
+    let (bound, option) = match is_stream {
+        true => (TcpListener::bind(address).map(drop), "-ltnp"),
+        false => (UdpSocket::bind(address).map(drop), "-lunp"),
+    };
+    match bound.map_err(|error| error.kind()) {
         Err(io::ErrorKind::PermissionDenied) => judge.warn(
             path,
             format!(
@@ -57,7 +61,7 @@ fn check_port(judge: &mut Judge<'_>, path: &str, address: SocketAddr) {
         Err(io::ErrorKind::AddrInUse) => {
             judge.warn(
                 path,
-                format!("{address} is in use: `ss -lunp` tells whether by this relay or by another program"),
+                format!("{address} is in use: `ss {option}` tells whether by this relay or by another program"),
             );
         }
         _ => {}

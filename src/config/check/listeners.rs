@@ -34,7 +34,10 @@ pub(super) fn check(judge: &mut Judge<'_>) {
 fn overlap(one: &Listener, other: &Listener) -> bool {
     let (a, b) = (one.address.get(), other.address.get());
     let covers = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
-    one.transport == other.transport && a.port() == b.port() && a.is_ipv4() == b.is_ipv4() && covers
+    one.transport.is_stream() == other.transport.is_stream()
+        && a.port() == b.port()
+        && a.is_ipv4() == b.is_ipv4()
+        && covers
 }
 
 fn check_port(judge: &mut Judge<'_>, path: &str, port: u16) {

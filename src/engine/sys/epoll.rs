@@ -17,6 +17,17 @@ pub(crate) struct Ready {
     count: usize,
 }
 
+/// What is waited for. That a connection has failed or ended is told in any case, as one can read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interest {
+    /// Nothing, for the time being.
+    None,
+    /// Something can be read.
+    Read,
+    /// Something can be read or written.
+    ReadAndWrite,
+}
+
 impl Epoll {
     /// An empty set.
     ///
@@ -34,11 +45,32 @@ impl Epoll {
     /// # Errors
     /// No memory left, or the limit on watches (`fs.epoll.max_user_watches`) is reached.
     pub(crate) fn add(&self, socket: BorrowedFd<'_>, token: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token };
+        self.control(libc::EPOLL_CTL_ADD, socket, token, Interest::Read)
+    }
+
+    /// Waits for something else from now on, of a socket that is in the set.
+    ///
+    /// # Errors
+    /// The socket is not in the set.
+    pub(crate) fn change(&self, socket: BorrowedFd<'_>, token: u64, interest: Interest) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, socket, token, interest)
+    }
+
+    fn control(
+        &self,
+        operation: libc::c_int,
+        socket: BorrowedFd<'_>,
+        token: u64,
+        interest: Interest,
+    ) -> io::Result<()> {
+        let events = match interest {
+            Interest::None => 0,
+            Interest::Read => libc::EPOLLIN,
+            Interest::ReadAndWrite => libc::EPOLLIN | libc::EPOLLOUT,
+        };
+        let mut event = libc::epoll_event { events: events as u32, u64: token };
         // SAFETY: both descriptors are open and `event` outlives the call.
-        checked(unsafe {
-            libc::epoll_ctl(self.set.as_raw_fd(), libc::EPOLL_CTL_ADD, socket.as_raw_fd(), &raw mut event)
-        })?;
+        checked(unsafe { libc::epoll_ctl(self.set.as_raw_fd(), operation, socket.as_raw_fd(), &raw mut event) })?;
         Ok(())
     }
 
@@ -75,6 +107,21 @@ impl Ready {
     /// There may be more than were told.
     pub(crate) fn is_full(&self) -> bool {
         self.count == self.events.len()
+    }
+
+    /// Something can be written to the `index`th that is ready.
+    pub(crate) fn is_writable(&self, index: usize) -> bool {
+        self.has(index, libc::EPOLLOUT)
+    }
+
+    /// Something can be read from the `index`th that is ready, be it that it has ended.
+    pub(crate) fn is_readable(&self, index: usize) -> bool {
+        self.has(index, libc::EPOLLIN | libc::EPOLLHUP | libc::EPOLLERR)
+    }
+
+    fn has(&self, index: usize, flags: libc::c_int) -> bool {
+        let events = self.events.get(..self.count).and_then(|ready| ready.get(index)).map_or(0, |event| event.events);
+        events & flags as u32 != 0
     }
 
     /// The token of the `index`th that is ready.

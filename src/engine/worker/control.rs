@@ -9,6 +9,7 @@ use tracing::{error, warn};
 use super::{Token, Worker};
 use crate::engine::counters::WorkerCounters;
 use crate::engine::outbox::Queue;
+use crate::engine::stream::StreamEnd;
 use crate::relay::seam::{Entropy, EventSink, Policy};
 use crate::relay::server::Server;
 use crate::relay::{Command, Family, PortParity, RelayFailure, RelayId};
@@ -61,6 +62,10 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
             self.publishing.touch(now);
             self.finish_batch();
         }
+        if self.streams.next_deadline().is_some_and(|deadline| deadline <= now) {
+            self.keep_streams_in_time();
+            self.finish_batch();
+        }
         if self.publishing.due().is_some_and(|due| due <= now) {
             self.publishing.done();
             match self.parts.published.update(|counters| self.tell(counters)) {
@@ -75,12 +80,14 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
         counters.relay.add(self.server.counters());
         counters.engine = self.counters;
         counters.relays_open = self.relays.open_count();
+        counters.streams_open = self.streams.count();
     }
 
     /// Ends every allocation, with its audit event.
     pub(super) fn close(&mut self) {
         self.now = self.parts.clock.now();
         self.server.shutdown(self.now);
+        self.streams.end_all(StreamEnd::Shutdown);
         self.finish_batch();
         self.relays.close_all();
         self.parts.published.update_finally(|counters| self.tell(counters));
@@ -92,6 +99,8 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
         self.forget_batch();
         let closed = catch_unwind(AssertUnwindSafe(|| {
             self.server.shutdown(self.now);
+            // Their clients know nothing of a new server: they have to come again.
+            self.streams.end_all(StreamEnd::WorkerRestarted);
             self.finish_batch();
         }));
         if closed.is_err() {
@@ -109,6 +118,7 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
         self.outbox.clear();
         self.parts.listeners.iter_mut().for_each(|listener| listener.queue = Queue::default());
         self.relays.forget_queues();
+        self.streams.forget_queues();
         self.used = 0;
     }
 }

@@ -66,7 +66,7 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
         }
     }
 
-    fn on_client_datagram(&mut self, path: Path, datagram: Span, tos: u8) {
+    pub(super) fn on_client_datagram(&mut self, path: Path, datagram: Span, tos: u8) {
         self.make_place();
         let bytes = self.parts.arena.bytes(datagram);
         match self.server.on_client_datagram(self.now, path, bytes, self.outbox.reply_buffer()) {
@@ -172,6 +172,9 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
 
     /// Puts a datagram for a client into the outbox.
     pub(super) fn queue_to_client(&mut self, path: Path, body: Body, tos: u8) {
+        if let Some(stream) = path.transport.stream() {
+            return self.queue_to_stream(stream, path, body);
+        }
         let ListenerId(index) = path.listener;
         let Some(listener) = self.parts.listeners.get_mut(usize::from(index)) else {
             self.counters.to_clients.failed += 1;
@@ -183,7 +186,7 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
     }
 
     /// Ends the batch if the arena has less than `slots` buffers left.
-    fn make_room(&mut self, slots: usize) {
+    pub(super) fn make_room(&mut self, slots: usize) {
         if SLOTS - self.used < slots {
             self.finish_batch();
         }

@@ -1,0 +1,240 @@
+//! One client's connection.
+#![forbid(unsafe_code)]
+
+use std::io::{self, IoSlice, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use socket2::Socket;
+
+use super::admission::Place;
+use super::backlog::{self, Backlog};
+use super::end::StreamEnd;
+use super::limits::{GATHERED, StreamLimits};
+use crate::engine::outbox::Queue;
+use crate::engine::sys::mmsg::Outgoing;
+use crate::relay::{Instant, Path};
+
+/// One client's connection.
+pub(in crate::engine) struct Stream {
+    socket: Socket,
+    /// Its 5-tuple.
+    pub(in crate::engine) path: Path,
+    /// What is to be sent at the end of the batch.
+    pub(in crate::engine) queue: Queue,
+    /// The beginning of a message whose end has not come.
+    pub(in crate::engine) partial: Vec<u8>,
+    pub(super) backlog: Backlog,
+    /// The set of sockets tells when it can be written to.
+    pub(super) waits_to_write: bool,
+    /// It has yet to authenticate.
+    pub(super) place: Option<Place>,
+    pub(super) heard: Heard,
+    pub(super) opened: Instant,
+    /// At the last look it had no allocation any more.
+    pub(super) is_lonely: bool,
+    /// Tells it from others that had its slot.
+    pub(super) serial: u64,
+    /// Nothing can be sent any more.
+    is_broken: bool,
+    /// It ends with the batch.
+    pub(super) end: Option<StreamEnd>,
+}
+
+/// How far a client has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::engine) enum Heard {
+    Nothing,
+    Bytes,
+    Message,
+}
+
+/// What a read has brought.
+pub(in crate::engine) enum Got {
+    /// So many bytes.
+    Bytes(usize),
+    /// Nothing now.
+    Nothing,
+    /// The end.
+    End(StreamEnd),
+}
+
+/// What became of messages for a client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Delivered {
+    /// Taken by the kernel, or waiting for it.
+    pub(super) sent: u64,
+    /// Dropped: too much waits already.
+    pub(super) dropped: u64,
+}
+
+impl Stream {
+    pub(super) fn new(socket: Socket, path: Path, place: Place, opened: Instant, serial: u64) -> Self {
+        Self {
+            socket,
+            path,
+            queue: Queue::default(),
+            partial: Vec::new(),
+            backlog: Backlog::default(),
+            waits_to_write: false,
+            place: Some(place),
+            heard: Heard::Nothing,
+            opened,
+            is_lonely: false,
+            serial,
+            is_broken: false,
+            end: None,
+        }
+    }
+
+    /// The client has come this far. Tells whether it has yet to authenticate.
+    pub(in crate::engine) fn heard(&mut self, heard: Heard) -> bool {
+        self.heard = self.heard.max(heard);
+        self.place.is_some()
+    }
+
+    /// Reads what there is, as far as it fits.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Got {
+        match (&self.socket).read(buffer) {
+            Ok(0) => Got::End(StreamEnd::ClosedByClient),
+            Ok(len) => {
+                self.heard = self.heard.max(Heard::Bytes);
+                Got::Bytes(len)
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Got::Nothing,
+                _ => Got::End(end_of(&error)),
+            },
+        }
+    }
+
+    /// Sends `messages`, or lets them wait as far as there is room: whole ones, in their order. `in_all` bytes wait
+    /// for the clients of this worker.
+    pub(super) fn send<'o>(&mut self, mut messages: impl Iterator<Item = Outgoing<'o>>, in_all: usize) -> Delivered {
+        let mut delivered = Delivered::default();
+        let before = self.backlog.len();
+        let mut batch = [Message::default(); GATHERED];
+        loop {
+            let count = fill(&mut batch, &mut messages);
+            let batch = &batch[..count];
+            if batch.is_empty() {
+                return delivered;
+            }
+            if self.is_broken {
+                delivered.dropped += batch.len() as u64;
+                continue;
+            }
+            let mut sent = if self.backlog.is_empty() { self.hand_over(batch) } else { 0 };
+            for message in batch {
+                let skip = sent.min(message.len());
+                sent -= skip;
+                // What has begun is finished, whatever waits: the client would never find the next message.
+                let in_all = in_all + self.backlog.len() - before;
+                let fits = || self.backlog.has_room(message.len(), message.is_answer(), in_all);
+                if skip == message.len() || skip > 0 || fits() {
+                    self.backlog.extend(message.parts(), skip);
+                    delivered.sent += 1;
+                } else {
+                    delivered.dropped += 1;
+                }
+            }
+        }
+    }
+
+    /// How many bytes of `batch` the kernel takes.
+    fn hand_over(&mut self, batch: &[Message<'_>]) -> usize {
+        let mut slices = [IoSlice::new(&[]); 3 * GATHERED];
+        let parts = batch.iter().flat_map(Message::parts);
+        slices.iter_mut().zip(parts).for_each(|(slice, part)| *slice = IoSlice::new(part));
+        match backlog::send(&self.socket, &slices[..3 * batch.len()]) {
+            Ok(sent) => sent,
+            Err(error) => {
+                if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) {
+                    self.break_off(&error);
+                }
+                0
+            }
+        }
+    }
+
+    /// Sends what waits.
+    pub(super) fn send_backlog(&mut self) {
+        if let Err(error) = self.backlog.send(&self.socket) {
+            self.break_off(&error);
+        }
+    }
+
+    /// Nothing can be sent any more.
+    fn break_off(&mut self, error: &io::Error) {
+        self.is_broken = true;
+        self.end.get_or_insert(end_of(error));
+    }
+
+    /// What is to become of it at `now`: its end, or when to look again.
+    pub(super) fn judge(
+        &mut self,
+        now: Instant,
+        limits: &StreamLimits,
+        has_allocation: bool,
+    ) -> Result<Instant, StreamEnd> {
+        let steps = [
+            (self.heard == Heard::Nothing, limits.first_byte, StreamEnd::NoFirstByte),
+            (self.heard < Heard::Message, limits.first_message, StreamEnd::NoMessage),
+            (self.place.is_some(), limits.authenticated, StreamEnd::NotAuthenticated),
+        ];
+        for (waits, within, end) in steps {
+            let due = self.opened.after(within);
+            match waits {
+                true if due <= now => return Err(end),
+                true => return Ok(due),
+                false => {}
+            }
+        }
+        if std::mem::replace(&mut self.is_lonely, !has_allocation) && !has_allocation {
+            return Err(StreamEnd::Idle);
+        }
+        Ok(now.after(limits.idle))
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// A message as it is gathered.
+#[derive(Clone, Copy, Default)]
+struct Message<'o> {
+    front: &'o [u8],
+    bytes: &'o [u8],
+    padding: usize,
+}
+
+impl<'o> Message<'o> {
+    fn len(&self) -> usize {
+        self.front.len() + self.bytes.len() + self.padding
+    }
+
+    fn parts(&self) -> [&'o [u8]; 3] {
+        const ZEROS: [u8; 4] = [0; 4];
+        [self.front, self.bytes, ZEROS.get(..self.padding).unwrap_or(&ZEROS)]
+    }
+
+    /// Media comes behind a front.
+    fn is_answer(&self) -> bool {
+        self.front.is_empty()
+    }
+}
+
+fn fill<'o>(batch: &mut [Message<'o>], messages: &mut impl Iterator<Item = Outgoing<'o>>) -> usize {
+    let mut count = 0;
+    for (place, Outgoing { front, bytes, padding, .. }) in batch.iter_mut().zip(messages) {
+        *place = Message { front, bytes, padding };
+        count += 1;
+    }
+    count
+}
+
+fn end_of(error: &io::Error) -> StreamEnd {
+    if error.kind() == io::ErrorKind::TimedOut { StreamEnd::TimedOut } else { StreamEnd::Reset }
+}

@@ -1,0 +1,72 @@
+//! Every bound on streams: how long, how many, how much. What passes one is closed or dropped, and counted.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+/// How long connections may take and how many there may be; the rest of the bounds is below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamLimits {
+    /// The first byte must come within this time (D-36 of docs/conformance.md).
+    pub first_byte: Duration,
+    /// The first whole message must come within this time.
+    pub first_message: Duration,
+    /// The client must have had an allocation within this time.
+    pub authenticated: Duration,
+    /// A connection whose allocation has ended is kept for another one about this long.
+    pub idle: Duration,
+    /// Connections of all workers that have not had an allocation yet.
+    pub unauthenticated: u32,
+    /// The same, from one network: an address, or what shares its prefix.
+    pub unauthenticated_per_network: u32,
+    /// How many bits of an IPv4 address name a network.
+    pub network_bits_v4: u8,
+    /// How many bits of an IPv6 address name a network.
+    pub network_bits_v6: u8,
+    /// Connections of one worker.
+    pub per_worker: u32,
+}
+
+impl Default for StreamLimits {
+    fn default() -> Self {
+        Self {
+            first_byte: Duration::from_secs(5),
+            first_message: Duration::from_secs(10),
+            authenticated: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+            unauthenticated: 4096,
+            unauthenticated_per_network: 256,
+            network_bits_v4: 32,
+            network_bits_v6: 64,
+            per_worker: 65_536,
+        }
+    }
+}
+
+/// Connections taken from one listener in one turn.
+pub(super) const ACCEPTS_PER_TURN: usize = 16;
+/// Connections that the kernel keeps until they are taken.
+pub(super) const ACCEPT_QUEUE: i32 = 1024;
+/// When there is no descriptor for a connection, none is taken for this long.
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+
+/// Bytes that wait for one client to read, beyond what the kernel holds: a second at 2 Mbit/s. What is older is of no
+/// use to a call.
+pub(super) const QUEUE: usize = 256 << 10;
+/// So many more are kept for answers, which nobody sends again.
+pub(super) const QUEUE_FOR_ANSWERS: usize = 16 << 10;
+/// Bytes that wait for all clients of a worker to read.
+pub(super) const QUEUES_OF_WORKER: usize = 128 << 20;
+/// Bytes that the kernel holds unsent for one client (TCP_NOTSENT_LOWAT): more would only be late.
+pub(super) const KERNEL_UNSENT: u32 = 128 << 10;
+
+/// Bytes of messages that are not all there, of all clients of a worker that have authenticated.
+pub(super) const PARTIAL_OF_WORKER: usize = 64 << 20;
+/// The same, of clients that have not.
+pub(super) const PARTIAL_OF_STRANGERS: usize = 16 << 20;
+
+/// A client that takes nothing in and acknowledges nothing for this long is gone (TCP_USER_TIMEOUT).
+pub(super) const UNANSWERED: Duration = Duration::from_secs(120);
+/// Messages that are handed to the kernel in one call.
+pub(super) const GATHERED: usize = 32;
+/// The log hears of closed connections this often, with their number.
+pub(super) const TELL_EVERY: Duration = Duration::from_secs(10);

@@ -1,0 +1,315 @@
+//! The connections of one worker's clients: taken in, read, written to and closed, each within bounds.
+//!
+//! A worker serves them from its own set of sockets and in its own batches, as it serves datagrams: one owner, one
+//! reading of the clock a batch, no task and no waker. What knows messages is above (`worker/streams.rs`) and below
+//! (`wire::framer`); here are bytes.
+#![forbid(unsafe_code)]
+
+pub(super) mod acceptor;
+pub(super) mod admission;
+mod backlog;
+mod connection;
+mod counters;
+mod end;
+mod limits;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use socket2::Socket;
+use tracing::warn;
+
+pub use acceptor::StreamListening;
+pub use counters::StreamCounters;
+pub use end::StreamEnd;
+pub use limits::StreamLimits;
+
+pub(super) use connection::{Got, Heard, Stream};
+
+use acceptor::Acceptor;
+use admission::Admission;
+use counters::Untold;
+use limits::{ACCEPT_PAUSE, ACCEPTS_PER_TURN, PARTIAL_OF_STRANGERS, PARTIAL_OF_WORKER};
+
+use super::sys::epoll::{Epoll, Interest};
+use super::sys::mmsg::Outgoing;
+use crate::relay::{ClientAddr, Instant, ListenerId, Path, ServerAddr, StreamId, Transport};
+
+/// The connections of one worker.
+pub(super) struct Streams {
+    limits: StreamLimits,
+    admission: Arc<Admission>,
+    acceptors: Vec<Acceptor>,
+    slots: Vec<Option<Box<Stream>>>,
+    free: Vec<u32>,
+    /// One entry for each connection, and some for ones that have ended: when to look, its slot and its serial number.
+    deadlines: BinaryHeap<Reverse<(Instant, u32, u64)>>,
+    serial: u64,
+    /// The slots of those that end with this batch.
+    ending: Vec<u32>,
+    /// Bytes that wait for clients to read.
+    queued: usize,
+    /// Bytes of unfinished messages: of clients that have authenticated, and of others.
+    partial: [usize; 2],
+    untold: Untold,
+}
+
+/// How the worker has its set of sockets tell of connections and of those who take them in.
+#[derive(Clone, Copy)]
+pub(super) struct Watch<'e> {
+    pub(super) epoll: &'e Epoll,
+    /// The token of the connection in a slot.
+    pub(super) stream: fn(u32) -> u64,
+    /// The token of the acceptor with an index.
+    pub(super) acceptor: fn(u32) -> u64,
+}
+
+impl Streams {
+    /// None yet.
+    pub(super) fn new(acceptors: Vec<Acceptor>, admission: Arc<Admission>, limits: StreamLimits) -> Self {
+        Self {
+            limits,
+            admission,
+            acceptors,
+            slots: Vec::new(),
+            free: Vec::new(),
+            deadlines: BinaryHeap::new(),
+            serial: 0,
+            ending: Vec::new(),
+            queued: 0,
+            partial: [0; 2],
+            untold: Untold::default(),
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Takes in connections that wait at the acceptor with this index, so many a turn.
+    pub(super) fn accept(&mut self, index: u32, now: Instant, watch: Watch<'_>, counters: &mut StreamCounters) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(acceptor) = self.acceptors.get_mut(index as usize) else { return };
+            let (socket, client, server) = match acceptor.accept() {
+                Ok(accepted) => accepted,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                // The client has gone again (accept(2)).
+                Err(error) if is_of_the_connection(&error) => continue,
+                Err(error) => {
+                    let address = acceptor.id;
+                    warn!(?address, "no connection can be taken in for half a second: {error}");
+                    counters.accept_failures += 1;
+                    acceptor.paused_until = Some(now.after(ACCEPT_PAUSE));
+                    // Else the set would tell of it again and again. It was added when the worker began.
+                    let _ = watch.epoll.change(acceptor.as_fd(), (watch.acceptor)(index), Interest::None);
+                    return;
+                }
+            };
+            let (client, server) = (ClientAddr(client), ServerAddr(server));
+            let listener = acceptor.id;
+            counters.accepted += 1;
+            if let Err(end) = self.admit(socket, (client, server, listener), now, watch) {
+                counters.count_end(end);
+                self.untold.note(end, client, now);
+            }
+        }
+    }
+
+    fn admit(
+        &mut self,
+        socket: Socket,
+        (client, server, listener): (ClientAddr, ServerAddr, ListenerId),
+        now: Instant,
+        watch: Watch<'_>,
+    ) -> Result<(), StreamEnd> {
+        let place = self.admission.enter(client.ip())?;
+        let slot = self.free_slot().ok_or(StreamEnd::TooManyConnections)?;
+        let path = Path { client, server, transport: Transport::Tcp(StreamId(slot)), listener };
+        if watch.epoll.add(socket.as_fd(), (watch.stream)(slot)).is_err() {
+            self.free.push(slot);
+            return Err(StreamEnd::NoResources);
+        }
+        self.serial += 1;
+        let mut stream = Stream::new(socket, path, place, now, self.serial);
+        let due = stream.judge(now, &self.limits, false).unwrap_or(now);
+        self.deadlines.push(Reverse((due, slot, self.serial)));
+        if let Some(home) = self.slots.get_mut(slot as usize) {
+            *home = Some(Box::new(stream));
+        }
+        Ok(())
+    }
+
+    fn free_slot(&mut self) -> Option<u32> {
+        if let Some(slot) = self.free.pop() {
+            return Some(slot);
+        }
+        let slot = u32::try_from(self.slots.len()).ok().filter(|slot| *slot < self.limits.per_worker)?;
+        self.slots.push(None);
+        Some(slot)
+    }
+
+    /// The connection in `slot`, unless it is about to end: nothing more is heard from it then.
+    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Stream> {
+        self.in_slot(slot).filter(|stream| stream.end.is_none())
+    }
+
+    /// The connection in `slot`, about to end or not: what was said before is still answered.
+    pub(super) fn in_slot(&mut self, slot: u32) -> Option<&mut Stream> {
+        self.slots.get_mut(slot as usize)?.as_deref_mut()
+    }
+
+    /// Reads what there is, as far as it fits.
+    pub(super) fn read(&mut self, slot: u32, buffer: &mut [u8]) -> Got {
+        self.get_mut(slot).map_or(Got::Nothing, |stream| stream.read(buffer))
+    }
+
+    /// Sends `messages` to the client in `slot`.
+    pub(super) fn send<'o>(
+        &mut self,
+        slot: u32,
+        messages: impl Iterator<Item = Outgoing<'o>>,
+        watch: Watch<'_>,
+        counters: &mut StreamCounters,
+    ) {
+        let queued = self.queued;
+        let Some(stream) = self.in_slot(slot) else { return };
+        let before = stream.backlog.len();
+        let delivered = stream.send(messages, queued);
+        counters.messages_out += delivered.sent;
+        counters.dropped += delivered.dropped;
+        self.settle(slot, before, watch);
+    }
+
+    /// The client in `slot` can take more.
+    pub(super) fn on_writable(&mut self, slot: u32, watch: Watch<'_>) {
+        let Some(stream) = self.get_mut(slot) else { return };
+        let before = stream.backlog.len();
+        stream.send_backlog();
+        self.settle(slot, before, watch);
+    }
+
+    /// After something was sent: what waits is counted, and watched for.
+    fn settle(&mut self, slot: u32, before: usize, watch: Watch<'_>) {
+        let Some(home) = self.slots.get_mut(slot as usize) else { return };
+        let Some(stream) = home.as_deref_mut() else { return };
+        self.queued = self.queued + stream.backlog.len() - before;
+        let waits = !stream.backlog.is_empty();
+        if waits != stream.waits_to_write {
+            stream.waits_to_write = waits;
+            let interest = if waits { Interest::ReadAndWrite } else { Interest::Read };
+            // It was added when it was taken in.
+            let _ = watch.epoll.change(stream.as_fd(), (watch.stream)(slot), interest);
+        }
+        if stream.end.is_some() {
+            self.ending.push(slot);
+        }
+    }
+
+    /// Keeps `bytes`, which belong to an unfinished message of the client in `slot`.
+    pub(super) fn keep(&mut self, slot: u32, bytes: &[u8]) -> Result<(), StreamEnd> {
+        let Some(stream) = self.slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return Ok(()) };
+        let (kept, most) = match stream.place {
+            None => (&mut self.partial[0], PARTIAL_OF_WORKER),
+            Some(_) => (&mut self.partial[1], PARTIAL_OF_STRANGERS),
+        };
+        if *kept + bytes.len() > most {
+            return Err(StreamEnd::PartialMessages);
+        }
+        *kept += bytes.len();
+        stream.partial.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Gives up the beginning that was kept, and its memory.
+    pub(super) fn take_partial(&mut self, slot: u32) -> Vec<u8> {
+        let Some(stream) = self.slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return Vec::new() };
+        let partial = std::mem::take(&mut stream.partial);
+        self.partial[usize::from(stream.place.is_some())] -= partial.len();
+        partial
+    }
+
+    /// The client in `slot` was given an allocation: nothing hurries any more.
+    pub(super) fn on_authenticated(&mut self, slot: u32) {
+        let Some(stream) = self.slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return };
+        if stream.place.take().is_some() {
+            let moved = stream.partial.len();
+            self.partial[1] -= moved;
+            self.partial[0] += moved;
+        }
+    }
+
+    /// Ends the connection in `slot` with this batch.
+    pub(super) fn end(&mut self, slot: u32, end: StreamEnd) {
+        if let Some(stream) = self.get_mut(slot) {
+            stream.end = Some(end);
+            self.ending.push(slot);
+        }
+    }
+
+    /// The next one that ends with this batch: it is closed once it is dropped.
+    pub(super) fn next_ended(&mut self, now: Instant, counters: &mut StreamCounters) -> Option<Box<Stream>> {
+        while let Some(slot) = self.ending.pop() {
+            let Some(mut stream) = self.slots.get_mut(slot as usize).and_then(Option::take) else { continue };
+            self.queued -= stream.backlog.len();
+            // What it was owed, as far as the kernel takes it.
+            stream.send_backlog();
+            self.partial[usize::from(stream.place.is_some())] -= stream.partial.len();
+            self.free.push(slot);
+            let end = stream.end.unwrap_or(StreamEnd::Shutdown);
+            counters.count_end(end);
+            self.untold.note(end, stream.path.client, now);
+            return Some(stream);
+        }
+        None
+    }
+
+    /// When to call [`Self::on_deadline`] next.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let paused = self.acceptors.iter().filter_map(|acceptor| acceptor.paused_until);
+        self.deadlines.peek().map(|Reverse((due, ..))| *due).into_iter().chain(paused).min()
+    }
+
+    /// Ends what took too long, and listens again where it paused.
+    pub(super) fn on_deadline(&mut self, now: Instant, watch: Watch<'_>, has_allocation: impl Fn(&Path) -> bool) {
+        while let Some(&Reverse((due, slot, serial))) = self.deadlines.peek()
+            && due <= now
+        {
+            self.deadlines.pop();
+            let limits = self.limits;
+            let Some(stream) = self.get_mut(slot).filter(|stream| stream.serial == serial) else { continue };
+            match stream.judge(now, &limits, has_allocation(&stream.path)) {
+                Ok(due) => self.deadlines.push(Reverse((due, slot, serial))),
+                Err(end) => self.end(slot, end),
+            }
+        }
+        for (index, acceptor) in (0..).zip(&mut self.acceptors) {
+            if acceptor.paused_until.take_if(|until| *until <= now).is_some() {
+                // It was added when the worker began.
+                let _ = watch.epoll.change(acceptor.as_fd(), (watch.acceptor)(index), Interest::Read);
+            }
+        }
+    }
+
+    /// Ends all of them with this batch.
+    pub(super) fn end_all(&mut self, end: StreamEnd) {
+        let slots = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        (0..slots).for_each(|slot| self.end(slot, end));
+    }
+
+    /// Forgets what was to be sent.
+    pub(super) fn forget_queues(&mut self) {
+        self.slots.iter_mut().flatten().for_each(|stream| stream.queue = Default::default());
+    }
+}
+
+/// A failed accept(2) that is the fault of the connection, not of the host.
+fn is_of_the_connection(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    let exhausted = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+    !error.raw_os_error().is_some_and(|code| exhausted.contains(&code))
+        && error.kind() != ErrorKind::Unsupported
+        && error.kind() != ErrorKind::InvalidInput
+}

@@ -1,0 +1,138 @@
+//! The clients of a worker that come by TCP: their bytes are cut into messages, which are judged like datagrams.
+#![forbid(unsafe_code)]
+
+use super::{Token, Worker};
+use crate::engine::outbox::{Body, Exit, Manner};
+use crate::engine::packet::Span;
+use crate::engine::stream::{Got, Heard, StreamEnd, Watch};
+use crate::relay::seam::{Entropy, EventSink, Policy};
+use crate::relay::{Path, StreamId};
+use crate::wire::framer::{self, Frame};
+
+/// Buffers that one read can need: for what is read, and for a message that was begun before.
+const BUFFERS_PER_READ: usize = 2;
+
+impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
+    /// Takes in connections.
+    pub(super) fn accept(&mut self, acceptor: u32) {
+        let watch = watch(&self.parts.epoll);
+        self.streams.accept(acceptor, self.now.instant, watch, &mut self.counters.streams);
+        self.publishing.touch(self.now.instant);
+    }
+
+    /// The connection in `slot` can be read or written, as these say.
+    pub(super) fn serve_stream(&mut self, slot: u32, can_read: bool, can_write: bool) {
+        if can_write {
+            self.streams.on_writable(slot, watch(&self.parts.epoll));
+        }
+        if can_read {
+            self.hear_stream(slot);
+        }
+    }
+
+    /// Reads one connection, once: a flood on one costs the others no more than a buffer's worth.
+    fn hear_stream(&mut self, slot: u32) {
+        self.make_room(BUFFERS_PER_READ);
+        let buffer = self.used;
+        let Some(bytes) = self.parts.arena.long_buffers(buffer).next() else { return };
+        match self.streams.read(slot, bytes) {
+            Got::Bytes(len) => {
+                self.used += 1;
+                self.counters.streams.bytes_in += len as u64;
+                let heard = self.parts.arena.received(buffer, len);
+                if let Err(end) = self.on_stream_bytes(slot, heard) {
+                    self.streams.end(slot, end);
+                }
+            }
+            Got::Nothing => {}
+            Got::End(end) => self.streams.end(slot, end),
+        }
+    }
+
+    /// What came next from the client in `slot`.
+    fn on_stream_bytes(&mut self, slot: u32, mut rest: Span) -> Result<(), StreamEnd> {
+        let numbers = self.server.channel_numbers();
+        while rest.len() > 0 {
+            let Some(stream) = self.streams.get_mut(slot) else { return Ok(()) };
+            let bytes = self.parts.arena.bytes(rest);
+            if stream.partial.is_empty() {
+                match framer::frame(numbers, bytes).map_err(|_| StreamEnd::NotTurn)? {
+                    Frame::Whole(len) => {
+                        self.on_stream_message(slot, rest.part(0..len));
+                        rest = rest.part(len..rest.len());
+                    }
+                    Frame::Partial { .. } => return self.streams.keep(slot, bytes),
+                }
+            } else {
+                // Only a beginning is kept, so this says how much is missing.
+                let needed = match framer::frame(numbers, &stream.partial).map_err(|_| StreamEnd::NotTurn)? {
+                    Frame::Partial { needed } | Frame::Whole(needed) => needed,
+                };
+                let taken = needed.saturating_sub(stream.partial.len()).min(rest.len());
+                self.streams.keep(slot, &bytes[..taken])?;
+                rest = rest.part(taken..rest.len());
+                self.on_partial(slot)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// More has come of the message that the client in `slot` had begun.
+    fn on_partial(&mut self, slot: u32) -> Result<(), StreamEnd> {
+        let Some(stream) = self.streams.get_mut(slot) else { return Ok(()) };
+        match framer::frame(self.server.channel_numbers(), &stream.partial).map_err(|_| StreamEnd::NotTurn)? {
+            Frame::Partial { .. } => Ok(()),
+            Frame::Whole(_) => {
+                let whole = self.streams.take_partial(slot);
+                let message = self.parts.arena.store(self.used, &whole);
+                self.used += 1;
+                self.on_stream_message(slot, message);
+                Ok(())
+            }
+        }
+    }
+
+    fn on_stream_message(&mut self, slot: u32, message: Span) {
+        let Some(stream) = self.streams.get_mut(slot) else { return };
+        let path = stream.path;
+        let is_stranger = stream.heard(Heard::Message);
+        self.counters.streams.messages_in += 1;
+        // RFC 8656 §15: the packet to the peer has the connection's DSCP, which is ours for answers, and is not
+        // ECN-capable.
+        self.on_client_datagram(path, message, self.parts.dscp.own());
+        if is_stranger && self.server.slot_of(&path).is_some() {
+            self.streams.on_authenticated(slot);
+        }
+    }
+
+    /// Puts a message for a client into the outbox.
+    pub(super) fn queue_to_stream(&mut self, StreamId(slot): StreamId, path: Path, body: Body) {
+        let Some(stream) = self.streams.in_slot(slot).filter(|stream| stream.path.client == path.client) else {
+            self.counters.to_clients.failed += 1;
+            return;
+        };
+        let manner = Manner { to: path.client.0, from: None, tos: 0, dont_fragment: false };
+        self.outbox.push(&mut stream.queue, Exit::Stream(slot), body, manner);
+    }
+
+    /// Closes the connections that end with this batch, and with each its allocation.
+    pub(super) fn close_streams(&mut self) {
+        while let Some(stream) = self.streams.next_ended(self.now.instant, &mut self.counters.streams) {
+            self.publishing.touch(self.now.instant);
+            self.server.on_stream_closed(self.now, &stream.path);
+        }
+        self.carry_out_commands();
+    }
+
+    /// What is due by the clock.
+    pub(super) fn keep_streams_in_time(&mut self) {
+        let server = &self.server;
+        let has_allocation = |path: &Path| server.slot_of(path).is_some();
+        self.streams.on_deadline(self.now.instant, watch(&self.parts.epoll), has_allocation);
+    }
+}
+
+/// How connections are watched.
+pub(super) fn watch(epoll: &crate::engine::sys::epoll::Epoll) -> Watch<'_> {
+    Watch { epoll, stream: |slot| Token::Stream(slot).into(), acceptor: |index| Token::Acceptor(index).into() }
+}
