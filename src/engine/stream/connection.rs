@@ -86,10 +86,14 @@ impl Stream {
         }
     }
 
-    /// The client has come this far. Tells whether it has yet to authenticate.
-    pub(in crate::engine) fn heard(&mut self, heard: Heard) -> bool {
-        self.heard = self.heard.max(heard);
+    /// It has yet to authenticate.
+    pub(in crate::engine) fn is_stranger(&self) -> bool {
         self.place.is_some()
+    }
+
+    /// The client has come this far.
+    pub(in crate::engine) fn heard(&mut self, heard: Heard) {
+        self.heard = self.heard.max(heard);
     }
 
     /// Reads what there is, as far as it fits.
@@ -181,13 +185,12 @@ impl Stream {
             (self.heard < Heard::Message, limits.first_message, StreamEnd::NoMessage),
             (self.place.is_some(), limits.authenticated, StreamEnd::NotAuthenticated),
         ];
-        for (waits, within, end) in steps {
-            let due = self.opened.after(within);
-            match waits {
-                true if due <= now => return Err(end),
-                true => return Ok(due),
-                false => {}
-            }
+        let unmet = steps.into_iter().filter(|(waits, ..)| *waits);
+        let first = unmet.map(|(_, within, end)| (self.opened.after(within), end)).min_by_key(|(due, _)| *due);
+        match first {
+            Some((due, end)) if due <= now => return Err(end),
+            Some((due, _)) => return Ok(due),
+            None => {}
         }
         if std::mem::replace(&mut self.is_lonely, !has_allocation) && !has_allocation {
             return Err(StreamEnd::Idle);

@@ -4,9 +4,12 @@
 use super::{Token, Worker};
 use crate::engine::outbox::{Body, Exit, Manner};
 use crate::engine::packet::Span;
-use crate::engine::stream::{Got, Heard, StreamEnd, Watch};
+use crate::engine::stream::{Got, Heard, Stream, StreamEnd, Watch};
+use crate::engine::sys::epoll::Epoll;
 use crate::relay::seam::{Entropy, EventSink, Policy};
 use crate::relay::{Path, StreamId};
+use crate::wire::channel_data::ChannelNumbers;
+use crate::wire::demux::{self, Kind};
 use crate::wire::framer::{self, Frame};
 
 /// Buffers that one read can need: for what is read, and for a message that was begun before.
@@ -51,12 +54,11 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
 
     /// What came next from the client in `slot`.
     fn on_stream_bytes(&mut self, slot: u32, mut rest: Span) -> Result<(), StreamEnd> {
-        let numbers = self.server.channel_numbers();
         while rest.len() > 0 {
             let Some(stream) = self.streams.get_mut(slot) else { return Ok(()) };
             let bytes = self.parts.arena.bytes(rest);
             if stream.partial.is_empty() {
-                match framer::frame(numbers, bytes).map_err(|_| StreamEnd::NotTurn)? {
+                match frame(self.server.channel_numbers(), stream, bytes)? {
                     Frame::Whole(len) => {
                         self.on_stream_message(slot, rest.part(0..len));
                         rest = rest.part(len..rest.len());
@@ -65,7 +67,7 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
                 }
             } else {
                 // Only a beginning is kept, so this says how much is missing.
-                let needed = match framer::frame(numbers, &stream.partial).map_err(|_| StreamEnd::NotTurn)? {
+                let needed = match frame(self.server.channel_numbers(), stream, &stream.partial)? {
                     Frame::Partial { needed } | Frame::Whole(needed) => needed,
                 };
                 let taken = needed.saturating_sub(stream.partial.len()).min(rest.len());
@@ -80,7 +82,7 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
     /// More has come of the message that the client in `slot` had begun.
     fn on_partial(&mut self, slot: u32) -> Result<(), StreamEnd> {
         let Some(stream) = self.streams.get_mut(slot) else { return Ok(()) };
-        match framer::frame(self.server.channel_numbers(), &stream.partial).map_err(|_| StreamEnd::NotTurn)? {
+        match frame(self.server.channel_numbers(), stream, &stream.partial)? {
             Frame::Partial { .. } => Ok(()),
             Frame::Whole(_) => {
                 let whole = self.streams.take_partial(slot);
@@ -94,8 +96,8 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
 
     fn on_stream_message(&mut self, slot: u32, message: Span) {
         let Some(stream) = self.streams.get_mut(slot) else { return };
-        let path = stream.path;
-        let is_stranger = stream.heard(Heard::Message);
+        stream.heard(Heard::Message);
+        let (path, is_stranger) = (stream.path, stream.is_stranger());
         self.counters.streams.messages_in += 1;
         // RFC 8656 §15: the packet to the peer has the connection's DSCP, which is ours for answers, and is not
         // ECN-capable.
@@ -132,7 +134,16 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
     }
 }
 
+/// The first message in `bytes`, which `stream` has brought. Who has never had an allocation has no channel either:
+/// "GET " would be one, of 21,536 bytes.
+fn frame(numbers: ChannelNumbers, stream: &Stream, bytes: &[u8]) -> Result<Frame, StreamEnd> {
+    if stream.is_stranger() && !bytes.is_empty() && demux::classify(bytes) != Kind::Stun {
+        return Err(StreamEnd::NotTurn);
+    }
+    framer::frame(numbers, bytes).map_err(|_| StreamEnd::NotTurn)
+}
+
 /// How connections are watched.
-pub(super) fn watch(epoll: &crate::engine::sys::epoll::Epoll) -> Watch<'_> {
+pub(super) fn watch(epoll: &Epoll) -> Watch<'_> {
     Watch { epoll, stream: |slot| Token::Stream(slot).into(), acceptor: |index| Token::Acceptor(index).into() }
 }
