@@ -14,7 +14,8 @@ const ALLOCATIONS_PER_USER: u32 = 1000;
 const PORTS: PortRange = PortRange::of(49_152, 50_151);
 
 impl Config {
-    /// Listens on `listeners`, by UDP and TCP, and relays from `addresses`, all of them loopback ones, to loopback peers.
+    /// Listens on `listeners`, by UDP and TCP, and relays from `addresses`, all of them loopback ones, to loopback
+    /// peers.
     pub fn for_loopback(listeners: &[SocketAddr], addresses: &[IpAddr]) -> Self {
         let listener = |transport| move |address: &SocketAddr| Listener { address: (*address).into(), transport, legacy: None };
         let by = |transport| listeners.iter().map(listener(transport));

@@ -121,7 +121,7 @@ impl Engine {
         let (of_workers, listening) = listener::bind_all(&config.listen, count, config.listener_buffer)?;
         let (acceptors, stream_listening) =
             stream::acceptor::bind_all(&config.streams, count, config.listen.len(), config.dscp)?;
-        let admission = Arc::new(Admission::new(config.stream_limits.clone()));
+        let admission = Arc::new(Admission::new(config.stream_limits));
         let mut engine = Self {
             listening,
             stream_listening,
@@ -199,7 +199,7 @@ impl Engine {
             listeners,
             acceptors,
             admission: admission.clone(),
-            stream_limits: config.stream_limits.clone(),
+            stream_limits: config.stream_limits,
             ranges: self.ranges.clone(),
             arena: Arena::new().map_err(lacking("packet memory"))?,
             epoll: Epoll::new().map_err(lacking("a set of sockets"))?,

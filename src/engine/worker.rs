@@ -143,11 +143,7 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
     fn new(mut parts: Parts, server: Server<P, E>, sink: S) -> Self {
         Self {
             relays: RelaySockets::new(parts.ranges.clone()),
-            streams: Streams::new(
-                std::mem::take(&mut parts.acceptors),
-                parts.admission.clone(),
-                parts.stream_limits.clone(),
-            ),
+            streams: Streams::new(std::mem::take(&mut parts.acceptors), parts.admission.clone(), parts.stream_limits),
             receiver: Receiver::new(LISTENER_BATCH),
             outbox: Outbox::new(),
             ready: Ready::new(EVENTS),

@@ -110,7 +110,8 @@ fn every_split_of_every_message_is_put_together() {
     client.allocate();
     client.bind(0x4001, peer.local_addr().unwrap());
     let channel = |payload: &[u8]| {
-        let mut message = [&[0x40, 1, 0, payload.len() as u8], payload].concat();
+        let len = u8::try_from(payload.len()).expect("a short one");
+        let mut message = [&[0x40, 1, 0, len], payload].concat();
         message.resize(message.len().next_multiple_of(4), 0);
         message
     };

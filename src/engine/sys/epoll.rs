@@ -68,7 +68,7 @@ impl Epoll {
             Interest::Read => libc::EPOLLIN,
             Interest::ReadAndWrite => libc::EPOLLIN | libc::EPOLLOUT,
         };
-        let mut event = libc::epoll_event { events: events as u32, u64: token };
+        let mut event = libc::epoll_event { events: events.cast_unsigned(), u64: token };
         // SAFETY: both descriptors are open and `event` outlives the call.
         checked(unsafe { libc::epoll_ctl(self.set.as_raw_fd(), operation, socket.as_raw_fd(), &raw mut event) })?;
         Ok(())
@@ -121,7 +121,7 @@ impl Ready {
 
     fn has(&self, index: usize, flags: libc::c_int) -> bool {
         let events = self.events.get(..self.count).and_then(|ready| ready.get(index)).map_or(0, |event| event.events);
-        events & flags as u32 != 0
+        events & flags.cast_unsigned() != 0
     }
 
     /// The token of the `index`th that is ready.
