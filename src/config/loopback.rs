@@ -17,7 +17,8 @@ impl Config {
     /// Listens on `listeners`, by UDP and TCP, and relays from `addresses`, all of them loopback ones, to loopback
     /// peers.
     pub fn for_loopback(listeners: &[SocketAddr], addresses: &[IpAddr]) -> Self {
-        let listener = |transport| move |address: &SocketAddr| Listener { address: (*address).into(), transport, legacy: None };
+        let listener =
+            |transport| move |address: &SocketAddr| Listener { address: (*address).into(), transport, legacy: None };
         let by = |transport| listeners.iter().map(listener(transport));
         let relay_address = |ip: &IpAddr| RelayAddress { bind: (*ip).into(), advertise: None };
         Self {

@@ -102,9 +102,15 @@ pub fn relay_settings(config: &Config, nonce_key: NonceKey) -> Settings {
     }
 }
 
+/// The engine counts the listeners of datagrams first.
+fn in_engine_order(config: &Config) -> impl Iterator<Item = &Listener> {
+    let of = |is_stream| config.listeners.iter().filter(move |listener| listener.transport.is_stream() == is_stream);
+    of(false).chain(of(true))
+}
+
 /// The listeners that take SHA-256 alone, by the numbers that the engine gives them.
 fn modern_only(config: &Config) -> Box<[ListenerId]> {
-    let listeners = (0..).map(ListenerId).zip(&config.listeners);
+    let listeners = (0..).map(ListenerId).zip(in_engine_order(config));
     let denying =
         listeners.filter(|(_, listener)| listener.legacy.unwrap_or(config.credentials.legacy) == Legacy::Deny);
     denying.map(|(id, _)| id).collect()

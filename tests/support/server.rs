@@ -163,8 +163,8 @@ fn coturn(program: &Path, port: u16, directory: &Path) -> Command {
 }
 
 /// A port P such that P and P+1 are free for UDP, and P for TCP, on both loopback addresses, outside the ranges of
-/// [`RELAY_PORTS`] and of the system's own choice (32768 and up), so that nobody takes it between the look and the use. The search begins
-/// anywhere: tests that look at the same time, as processes or as threads, find different ones.
+/// [`RELAY_PORTS`] and of the system's own choice (32768 and up), so that nobody takes it between the look and the use.
+/// The search begins anywhere: tests that look at the same time, as processes or as threads, find different ones.
 pub(crate) fn free_port() -> u16 {
     let is_free = |port: &u16| {
         let bind = |ip, port| UdpSocket::bind(SocketAddr::new(ip, port)).is_ok();
