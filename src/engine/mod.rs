@@ -19,6 +19,7 @@ mod intake;
 mod listener;
 mod news;
 mod outbox;
+mod own_line;
 mod pace;
 mod packet;
 mod port_pool;
@@ -53,6 +54,7 @@ pub(crate) use sys::clock_notices::ClockNotices;
 
 use counters::Published;
 use listener::Listener;
+use own_line::OwnLine;
 use packet::Arena;
 use relay_range::RelayRange;
 use relay_socket::Ranges;
@@ -72,7 +74,7 @@ pub struct Engine {
     stream_listening: Vec<StreamListening>,
     ranges: Ranges,
     workers: Vec<Worker>,
-    stopping: Arc<AtomicBool>,
+    stopping: Arc<OwnLine<AtomicBool>>,
     running: Arc<Running>,
     news: Arc<News>,
 }

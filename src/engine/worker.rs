@@ -27,6 +27,7 @@ use super::entropy::SystemEntropy;
 use super::listener::Listener;
 use super::news::News;
 use super::outbox::Outbox;
+use super::own_line::OwnLine;
 use super::pace::Pace;
 use super::packet::Arena;
 use super::relay_socket::{Ranges, RelaySockets};
@@ -68,8 +69,8 @@ pub(super) struct Parts {
     pub(super) epoll: Epoll,
     /// How others wake it.
     pub(super) waker: Arc<Waker>,
-    /// Set when it shall stop.
-    pub(super) stopping: Arc<AtomicBool>,
+    /// Set when it shall stop. Read in each turn.
+    pub(super) stopping: Arc<OwnLine<AtomicBool>>,
     /// Where others read its counters.
     pub(super) published: Published,
     /// Tells that they have changed.
