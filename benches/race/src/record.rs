@@ -91,8 +91,15 @@ impl Records {
         Spread::of(self.of(case, server).filter_map(|record| record.figures.get(&metric).copied()))
     }
 
-    pub(crate) fn rounds(&self) -> usize {
-        self.list.iter().map(|record| record.round + 1).max().unwrap_or_default()
+    /// The fewest and the most that a server had of a case.
+    pub(crate) fn rounds(&self) -> (usize, usize) {
+        let mut cells = BTreeMap::<_, usize>::new();
+        for record in &self.list {
+            *cells.entry((&record.case, &record.server)).or_default() += 1;
+        }
+        let counts: Vec<usize> = cells.into_values().collect();
+        let [fewest, most] = [counts.iter().min(), counts.iter().max()];
+        (fewest.copied().unwrap_or_default(), most.copied().unwrap_or_default())
     }
 }
 
@@ -133,7 +140,7 @@ pub(crate) mod tests {
         assert!(!records.has("idle", "pion", 0, "b", 1));
         assert!(!records.has("idle", "pion", 1, "b", 5), "what failed is tried again");
         assert_eq!(records.spread("idle", "pion", Metric::SwitchesPerS).unwrap().median, 2.5);
-        assert_eq!(records.rounds(), 2);
+        assert_eq!(records.rounds(), (2, 2));
 
         records.retain(|record| record.round == 1).unwrap();
         assert_eq!(Records::open(&path).unwrap().list, records.list);

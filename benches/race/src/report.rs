@@ -57,12 +57,15 @@ pub(crate) fn those_with_figures<'a>(records: &Records, cases: &[&Case], servers
 }
 
 fn head(out: &mut String, records: &Records, servers: &[Server], frame: &Frame<'_>) {
+    let rounds = match records.rounds() {
+        (fewest, most) if fewest == most => counted(most),
+        (fewest, most) => format!("{fewest} to {most} rounds"),
+    };
     let how = format!(
-        "{} of {} s, servers interleaved, the order rotated, a fresh server for each measurement; the server on one \
+        "{rounds} of {} s, servers interleaved, the order rotated, a fresh server for each measurement; the server on one \
          core, the load generator (`turnkeep load`) on another. A cell is the median, in brackets the lowest and the \
          highest round. CPU is the server's user and system time. `†`: more than 0.1 % was lost, and what is lost \
          costs nothing. `‡`: the load generator was the limit, not the server.",
-        counted(records.rounds()),
         frame.seconds
     );
     let _ = write!(
