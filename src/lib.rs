@@ -8,7 +8,7 @@
 //! | relay | [`relay`] | the TURN server as a sans-IO state machine: time, randomness and policy answers are arguments |
 //! | policy | [`policy`] | credentials, peers, limits, audit; no socket |
 //! | engine | `engine` | sockets and threads; no policy |
-//! | service | `config`, `telemetry`, `supervisor`, `load` | puts the floors together and runs them; measures servers |
+//! | service | `config`, `telemetry`, `supervisor`, `load`, `probe` | puts the floors together and runs them; measures and checks servers |
 //! | cli | `cli` | the commands |
 //!
 //! Beside the floors stands what is arithmetic alone: [`calendar`].
@@ -23,6 +23,8 @@ pub mod engine;
 #[cfg(feature = "server")]
 pub mod load;
 pub mod policy;
+#[cfg(feature = "probe")]
+pub mod probe;
 pub mod relay;
 #[cfg(feature = "server")]
 pub mod supervisor;

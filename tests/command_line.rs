@@ -32,6 +32,7 @@ fn help_is_as_it_was() {
         "load",
         "load report",
         "plan",
+        "probe",
         "serve",
         "version",
     ] {

@@ -7,6 +7,8 @@ mod credential;
 mod load;
 mod out;
 mod plan;
+#[cfg(feature = "probe")]
+mod probe;
 mod serve;
 mod version;
 
@@ -45,6 +47,8 @@ enum Command {
     Credential(credential::Credential),
     Load(Box<load::Load>),
     Plan(plan::Plan),
+    #[cfg(feature = "probe")]
+    Probe(Box<probe::Probe>),
     Version(version::Version),
 }
 
@@ -61,6 +65,8 @@ pub fn main() -> ExitCode {
         Some(Command::Credential(credential)) => credential.run(),
         Some(Command::Load(load)) => load.run(),
         Some(Command::Plan(plan)) => plan.run(),
+        #[cfg(feature = "probe")]
+        Some(Command::Probe(probe)) => probe.run(),
         Some(Command::Version(version)) => version.run(),
     }
 }

@@ -15,7 +15,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("control", BELOW_CLI),
     // A measure that shares code with what it measures would share its faults.
     ("load", &["calendar", "wire", "engine"]),
-    ("probe", BELOW_CLI),
+    ("probe", &["calendar", "wire"]),
     ("sandbox", BELOW_CLI),
     ("supervisor", BELOW_CLI),
     ("telemetry", BELOW_CLI),
@@ -248,6 +248,7 @@ fn upward_uses_are_found() {
     assert_eq!(complaints(uses, "src/policy/a.rs", "mod b {\n    use super::super::super::engine::C;\n}\n"), [2]);
     assert_eq!(complaints(uses, "src/cellar/mod.rs", "fn a() {}\n"), [1]);
     assert_eq!(complaints(uses, "src/load/a.rs", "use crate::relay::B;\nuse crate::engine::C;\n"), [1, 2]);
+    assert_eq!(complaints(uses, "src/probe/a.rs", "use crate::wire::B;\nuse crate::policy::C;\n"), [2]);
 }
 
 #[test]

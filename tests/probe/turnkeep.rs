@@ -1,0 +1,85 @@
+//! Our own server, sound and misconfigured.
+
+use crate::rig::{Server, Site};
+
+const RELAY: &str = "[relay]\nports = '33000-33999'\naddress = [{ bind = '127.0.0.1' }]";
+const PEER: &str = "[[peers.allow]]\nid = 'lab'\ncidr = '127.0.0.1/32'";
+
+/// With these keys in [credentials], which come behind the secret's table.
+fn server(tables: &str) -> Server {
+    Site::new().turnkeep(&format!("{RELAY}\n{PEER}\n{tables}"))
+}
+
+/// Every check, and not one complaint.
+#[test]
+fn a_sound_server_passes() {
+    let probed = server("").probe(&["--may-reach", "127.0.0.1"]);
+    for verdict in ["fault", "warning", "untested", "note"] {
+        assert_eq!(probed.all(verdict), [""; 0], "{verdict}: {:#}", probed.json);
+    }
+    assert_eq!(probed.code, Some(0));
+    probed.says("challenge", "ok", &["SHA-256 and MD5 offered"]);
+    probed.says("allocate", "ok", &["by SHA-256"]);
+    probed.says("independent", "ok", &["echo through it"]);
+    probed.says("behind-integrity", "ok", &["ignored"]);
+    probed.says("quota", "ok", &["12, then 486"]);
+}
+
+#[test]
+fn an_allowed_network_that_should_not_be_is_found() {
+    let server = server("[[peers.allow]]\nid = 'all-tens'\ncidr = '10.0.0.0/8'");
+    let probed = server.probe(&["--may-reach", "127.0.0.1"]);
+    assert_eq!((probed.code, probed.all("fault")), (Some(1), vec!["peer-private"]));
+    probed.says("peer-private", "fault", &["granted: 10.1.2.3 (permission)\n", "[[peers.allow]]"]);
+    let meant = server.probe(&["--may-reach", "127.0.0.1", "--may-reach", "10.0.0.0/8"]);
+    assert_eq!((meant.code, meant.all("fault")), (Some(0), vec![]));
+}
+
+#[test]
+fn a_loopback_peer_is_a_fault_unless_it_is_meant() {
+    let probed = server("").probe(&[]);
+    assert_eq!(probed.all("fault"), ["peer-loopback", "peer-server"]);
+}
+
+/// The guesses after a 401, each on a server that wants just that.
+#[test]
+fn a_refused_login_is_explained() {
+    for (keys, words) in [
+        ("max_ttl = '10m'", &["a credential for a minute is accepted", "max_ttl"][..]),
+        ("hmac = 'sha256'", &["by HMAC-SHA256", "credentials.hmac"]),
+    ] {
+        let probed = server(&format!("[credentials]\n{keys}")).probe(&["--negative=never"]);
+        probed.says("allocate", "fault", words);
+        probed.says("channel", "ok", &[]);
+    }
+}
+
+#[test]
+fn a_secret_with_a_line_feed_is_explained() {
+    let site = Site::new();
+    let secret = crate::support::credential::SECRET;
+    site.write("ours", secret.get(1..).expect("it is longer"));
+    let ours = site.path("ours");
+    let server = server("");
+    let probed = crate::rig::probe(&[&server.uri(""), "--secret-file", &ours, "--negative=never"]);
+    probed.says("allocate", "fault", &["the secret is another one", "turnkeep credential explain"]);
+}
+
+#[test]
+fn a_wrong_advertised_address_is_found() {
+    let relay = "[relay]\nports = '33000-33999'\naddress = [{ bind = '127.0.0.1', advertise = '198.51.100.7' }]";
+    let server = Site::new().turnkeep(&format!("{relay}\n{PEER}"));
+    let probed = server.probe(&["--negative=never", "--peer", "127.0.0.1"]);
+    probed.says("send", "fault", &["198.51.100.7", "packets come from 127.0.0.1", "advertise"]);
+}
+
+#[test]
+fn used_up_ports_are_told() {
+    let relay = "[relay]\nports = '33000-33000'\naddress = [{ bind = '127.0.0.1' }]";
+    let server = Site::new().turnkeep(&format!("{relay}\n{PEER}"));
+    let probed = server.probe(&["--may-reach", "127.0.0.1"]);
+    // The walk has the one port; what follows finds it resting, or taken.
+    probed.says("allocate", "ok", &["33000"]);
+    assert_eq!(probed.step("quota").verdict, "untested");
+    assert!(probed.step("quota").said.contains("508"), "{}", probed.step("quota").said);
+}
