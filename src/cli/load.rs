@@ -150,7 +150,7 @@ impl Load {
 }
 
 /// What a file says, without the line's end.
-fn read_secret(file: &Path) -> Result<String, String> {
+pub(super) fn read_secret(file: &Path) -> Result<String, String> {
     let mut text = String::new();
     let read = if is_dash(file) {
         std::io::stdin().read_to_string(&mut text).map(drop)

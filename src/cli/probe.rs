@@ -1,7 +1,6 @@
 //! `turnkeep probe`: checks a TURN server from end to end.
 
 use std::fs;
-use std::io::Read;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
+use super::load::read_secret;
 use super::out;
 use crate::config::value::{UtcTime, parse_period};
 use crate::probe::uri::Uri;
@@ -167,18 +167,7 @@ fn exit_code(report: &Report) -> ExitCode {
 
 /// What was given on the command line, or what a file says without the line's end.
 fn given(text: Option<&str>, file: Option<&Path>) -> Result<Option<String>, String> {
-    let Some(file) = file else {
-        return Ok(text.map(str::to_owned));
-    };
-    let mut text = String::new();
-    let read = if file.as_os_str() == "-" {
-        std::io::stdin().read_to_string(&mut text).map(drop)
-    } else {
-        fs::read_to_string(file).map(|read| text = read)
-    };
-    read.map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-    text.truncate(text.trim_end_matches(['\r', '\n']).len());
-    Ok(Some(text))
+    file.map_or_else(|| Ok(text.map(str::to_owned)), |file| read_secret(file).map(Some))
 }
 
 /// `10.0.0.0/8`, or one address.

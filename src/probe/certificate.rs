@@ -1,6 +1,8 @@
 //! What a certificate says of itself: subject, issuer, and until when it is good (RFC 5280 §4.1). Whether that is true
 //! is rustls' question.
 
+use crate::calendar::{Civil, days_from_civil};
+
 /// What is told of a certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Certificate {
@@ -102,40 +104,24 @@ fn read_time(tag: u8, text: &[u8]) -> Option<i64> {
     if !text.bytes().all(|c| c.is_ascii_digit()) {
         return None;
     }
-    let (year, rest) = match (tag, text.len()) {
+    let (year, rest): (i32, _) = match (tag, text.len()) {
         (UTC_TIME, 12) => {
-            let year: i64 = text[..2].parse().ok()?;
+            let year: i32 = text[..2].parse().ok()?;
             (if year < 50 { 2000 + year } else { 1900 + year }, &text[2..])
         }
         (GENERALIZED_TIME, 14) => (text[..4].parse().ok()?, &text[4..]),
         _ => return None,
     };
-    let two = |at: usize| rest[at..at + 2].parse::<i64>().ok();
+    let two = |at: usize| rest[at..at + 2].parse::<u8>().ok();
     let (month, day) = (two(0)?, two(2)?);
-    if !(1..=12).contains(&month) {
-        return None;
-    }
-    Some(days_since_1970(year, month, day) * 86_400 + two(4)? * 3600 + two(6)? * 60 + two(8)?)
-}
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar: years are counted from March, so that the leap day is a
-/// year's last.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let day_of_year = (153 * month + 2) / 5 + day - 1;
-    365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year - 719_468
+    let seconds = i64::from(two(4)?) * 3600 + i64::from(two(6)?) * 60 + i64::from(two(8)?);
+    (1..=12).contains(&month).then(|| days_from_civil(year, month, day) * 86_400 + seconds)
 }
 
 /// `2026-11-22`.
 pub(super) fn date(unix: i64) -> String {
-    let days = unix.div_euclid(86_400);
-    // The year is found from below: a year has at most 366 days.
-    let mut year = 1970 + days / 366;
-    while days_since_1970(year + 1, 1, 1) <= days {
-        year += 1;
-    }
-    let month = (1..=12).rev().find(|&month| days_since_1970(year, month, 1) <= days).unwrap_or(1);
-    format!("{year:04}-{month:02}-{:02}", days - days_since_1970(year, month, 1) + 1)
+    let Civil { year, month, day, .. } = Civil::from_unix_secs(unix.max(0).cast_unsigned());
+    format!("{year:04}-{month:02}-{day:02}")
 }
 
 #[cfg(test)]

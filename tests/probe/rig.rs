@@ -1,7 +1,8 @@
 //! The probe as a program, and servers for it.
 
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -80,9 +81,7 @@ impl Site {
         let mut program = Program::start(command, self.directory.path());
         let is_up = wait_for(Duration::from_secs(10), || {
             assert!(program.ended().is_none(), "{}", program.output());
-            // coturn opens UDP first, ours has nothing else.
-            let listens = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], self.port))).is_ok();
-            (listens || program.output().contains("ready")).then_some(())
+            answers(SocketAddr::from(([127, 0, 0, 1], self.port))).then_some(())
         });
         assert!(is_up.is_some(), "{}", program.output());
         Server { port: self.port, directory: self.directory, _program: program }
@@ -103,6 +102,28 @@ impl Server {
     pub(crate) fn probe(&self, arguments: &[&str]) -> Probed {
         probe(&[&[&*self.uri(""), "--secret-file", &self.path("secret")], arguments].concat())
     }
+}
+
+/// Whether it answers a Binding or an Allocate, over UDP or over TCP: servers for STUN or TURN alone do one of them.
+fn answers(server: SocketAddr) -> bool {
+    const BINDING: [u8; 20] = *b"\x00\x01\x00\x00\x21\x12\xA4\x42is-it-there?";
+    const ALLOCATE: [u8; 20] = *b"\x00\x03\x00\x00\x21\x12\xA4\x42is-it-there!";
+    let patience = Some(Duration::from_millis(100));
+    let over_udp = || {
+        let socket = UdpSocket::bind(("127.0.0.1", 0))?;
+        socket.set_read_timeout(patience)?;
+        socket.connect(server)?;
+        socket.send(&BINDING)?;
+        socket.send(&ALLOCATE)?;
+        socket.recv(&mut [0; 1500])
+    };
+    let over_tcp = || {
+        let mut stream = TcpStream::connect(server)?;
+        stream.set_read_timeout(patience)?;
+        stream.write_all(&BINDING)?;
+        stream.read(&mut [0; 1500])
+    };
+    over_udp().or_else(|_: std::io::Error| over_tcp()).is_ok_and(|len| len > 0)
 }
 
 fn path(directory: &Path, name: &str) -> String {

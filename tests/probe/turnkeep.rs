@@ -1,6 +1,6 @@
 //! Our own server, sound and misconfigured.
 
-use crate::rig::{Server, Site};
+use crate::rig::{Server, Site, probe};
 
 const RELAY: &str = "[relay]\nports = '33000-33999'\naddress = [{ bind = '127.0.0.1' }]";
 const PEER: &str = "[[peers.allow]]\nid = 'lab'\ncidr = '127.0.0.1/32'";
@@ -23,6 +23,21 @@ fn a_sound_server_passes() {
     probed.says("independent", "ok", &["echo through it"]);
     probed.says("behind-integrity", "ok", &["ignored"]);
     probed.says("quota", "ok", &["12, then 486"]);
+}
+
+/// The README's first line, on a server of ours in place of the try-out.
+#[test]
+fn what_the_readme_tells_to_run_runs() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("the README");
+    let line = readme.lines().find_map(|line| line.strip_prefix("    turnkeep probe ")).expect("a line to run");
+    let server = server("");
+    let (uri, secret) = (server.uri(""), server.path("secret"));
+    let word = |word| match word {
+        "turn:127.0.0.1" => &*uri,
+        "secret" => &*secret,
+        other => other,
+    };
+    assert_eq!(probe(&line.split_whitespace().map(word).collect::<Vec<_>>()).code, Some(0), "{line}");
 }
 
 #[test]
@@ -55,13 +70,13 @@ fn a_refused_login_is_explained() {
 }
 
 #[test]
-fn a_secret_with_a_line_feed_is_explained() {
+fn a_wrong_secret_is_told() {
     let site = Site::new();
     let secret = crate::support::credential::SECRET;
     site.write("ours", secret.get(1..).expect("it is longer"));
     let ours = site.path("ours");
     let server = server("");
-    let probed = crate::rig::probe(&[&server.uri(""), "--secret-file", &ours, "--negative=never"]);
+    let probed = probe(&[&server.uri(""), "--secret-file", &ours, "--negative=never"]);
     probed.says("allocate", "fault", &["the secret is another one", "turnkeep credential explain"]);
 }
 

@@ -21,8 +21,9 @@ struct Bad<'a> {
 /// Ten years, in seconds.
 const FAR: u64 = 10 * 365 * 86_400;
 
-/// Tries them. `walked` is the session of the walk, which the nonce is borrowed from.
-pub(super) fn run(scene: &Scene<'_>, log: &mut Log<'_>, walked: Option<&Session>) {
+/// Tries them. `walked` is the session of the walk, which the nonce is borrowed from; where that was `granted` no
+/// allocation, a right login is not known.
+pub(super) fn run(scene: &Scene<'_>, log: &mut Log<'_>, walked: Option<&Session>, granted: bool) {
     no_credentials(scene, log);
     let Some(session) = walked.filter(|_| scene.settings.credentials.is_some()) else {
         return;
@@ -41,6 +42,9 @@ pub(super) fn run(scene: &Scene<'_>, log: &mut Log<'_>, walked: Option<&Session>
             other => good(bad.name, bad.tried, other),
         });
         undo(&outcome, client);
+    }
+    if !granted {
+        return;
     }
     borrowed_nonce(scene, log, session);
     if scene.settings.credentials.as_ref().is_some_and(|credentials| credentials.secret().is_some()) {
