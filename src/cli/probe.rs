@@ -24,8 +24,8 @@ use crate::probe::{self, Credentials, Negative, Report, Settings, Trust};
 #[derive(Debug, Args)]
 #[command(after_help = PROBE_HELP)]
 pub(super) struct Probe {
-    /// What clients are told: turn:HOST[:PORT][?transport=udp|tcp], turns:HOST[:PORT], stun:, stuns:
-    #[arg(value_name = "URI", required = true)]
+    // Brackets would be links in a doc comment.
+    #[arg(value_name = "URI", required = true, help = URIS)]
     targets: Vec<Uri>,
 
     /// Log in as this user
@@ -73,6 +73,8 @@ pub(super) struct Probe {
     #[arg(long)]
     json: bool,
 }
+
+const URIS: &str = "What clients are told: turn:HOST[:PORT][?transport=udp|tcp], turns:HOST[:PORT], stun:, stuns:";
 
 const PROBE_HELP: &str = "\
 Without credentials it goes as far as the challenge. Names are looked up as browsers do it: A and AAAA, no SRV.
