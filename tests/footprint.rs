@@ -14,6 +14,7 @@ use relay::{Client, Relay};
 use sans_io::Seeded;
 use support::credential::Credential;
 use support::program::{Program, say, wait_for};
+use turnkeep::engine::raise_descriptor_limit;
 use turnkeep::relay::seam::Entropy;
 use turnkeep::wire::attribute::{Lifetime, RequestedTransport};
 use turnkeep::wire::header::Method;
@@ -121,13 +122,46 @@ fn an_idle_allocation_is_small() {
     stops(program);
 }
 
+/// What a crowd of allocations took goes back to the system within seconds of its leaving.
+#[test]
+fn memory_goes_back_when_a_crowd_has_left() {
+    raise_descriptor_limit().expect("a limit for each client");
+    let relay = Relay::new()
+        .replaced("allocations_per_user = 1", "allocations_per_user = 100000")
+        .replaced("ports = '", "ports = '33000-65535' # '");
+    let program = relay.serve_until_ready("");
+    let credential = Credential::of("alice");
+    let end = |client: &mut Client| assert_eq!(client.ask(Method::REFRESH, &[&Lifetime(0)]), 0);
+    // So that what the first client makes the program set up for good is no part of it.
+    end(&mut client(&relay, &credential));
+    let before = program.memory_kib();
+
+    let mut crowd: Vec<Client> = (0..IDLE).map(|_| client(&relay, &credential)).collect();
+    let grown = program.memory_kib().saturating_sub(before);
+    assert!(grown > 4096, "{grown} KiB are too few to judge by");
+    crowd.iter_mut().for_each(end);
+    let stays = || program.memory_kib().saturating_sub(before) * 100 / grown;
+    let at_once = stays();
+    wait_for(Duration::from_secs(10), || (stays() <= 15).then_some(()));
+    say(&format!(
+        "{IDLE} allocations: {grown} KiB, of which {at_once} % stay at once, and {} % after seconds",
+        stays()
+    ));
+    assert!(stays() <= 15, "{} % of {grown} KiB", stays());
+    stops(program);
+}
+
+/// A client with an allocation, from an address that no relayed one is on.
+fn client(relay: &Relay, credential: &Credential) -> Client {
+    let mut client = Client::at(Ipv4Addr::new(127, 0, 0, 2), relay, credential);
+    client.socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a positive time");
+    assert_eq!(client.allocate(), 0);
+    client
+}
+
 /// Makes allocations from addresses that no relayed one is on; their clients go away, they stay.
 fn allocate(relay: &Relay, credential: &Credential, count: usize) {
-    for _ in 0..count {
-        let mut client = Client::at(Ipv4Addr::new(127, 0, 0, 2), relay, credential);
-        client.socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a positive time");
-        assert_eq!(client.allocate(), 0);
-    }
+    (0..count).for_each(|_| drop(client(relay, credential)));
 }
 
 /// A relay on which nothing goes on sleeps, all of it: no thread asks now and then whether there is something to do.

@@ -324,6 +324,11 @@ pub fn give_back_memory() {
     sys::memory::trim();
 }
 
+/// Has memory that is freed in large pieces given back at once from now on. To be called at the start.
+pub fn keep_little_memory() {
+    sys::memory::keep_little();
+}
+
 /// The user id that this process acts as.
 pub fn effective_user() -> u32 {
     sys::process::effective_user()

@@ -78,11 +78,27 @@ struct Half {
     resting: VecDeque<Stamped>,
 }
 
+/// A port and when it came here, to the millisecond: a crowd that leaves makes thousands of these.
 #[derive(Clone, Copy, Debug)]
-struct Stamped {
-    at: Instant,
-    port: NonZeroU16,
+struct Stamped(u64);
+
+impl Stamped {
+    fn new(at: Instant, port: NonZeroU16) -> Self {
+        Self(at.as_nanos() / NANOS_PER_MILLI << 16 | u64::from(port.get()))
+    }
+
+    fn at(self) -> Instant {
+        Instant::from_nanos((self.0 >> 16) * NANOS_PER_MILLI)
+    }
+
+    fn port(self) -> NonZeroU16 {
+        #[expect(clippy::cast_possible_truncation, reason = "the lower 16 bits are the port")]
+        let port = self.0 as u16;
+        NonZeroU16::new(port).expect("it was one when it was stamped")
+    }
 }
+
+const NANOS_PER_MILLI: u64 = 1_000_000;
 
 impl PortPool {
     /// With all ports of `range` but 0 free.
@@ -106,14 +122,14 @@ impl PortPool {
     pub fn release(&mut self, LeasedPort(port): LeasedPort, now: Instant) {
         let at = self.settle(now);
         self.leased -= 1;
-        self.halves[half_of(port)].resting.push_back(Stamped { at, port });
+        self.halves[half_of(port)].resting.push_back(Stamped::new(at, port));
     }
 
     /// Gives back a port that turned out to be another program's; it is left alone for `RETRY_AFTER`.
     pub fn set_aside(&mut self, LeasedPort(port): LeasedPort, now: Instant) {
         let at = self.settle(now);
         self.leased -= 1;
-        self.set_aside.push_back(Stamped { at, port });
+        self.set_aside.push_back(Stamped::new(at, port));
     }
 
     /// How the ports are used.
@@ -161,7 +177,7 @@ impl PortPool {
 
     fn take_longest_rested(&mut self, now: Instant, parity: PortParity) -> Option<NonZeroU16> {
         let [even, odd] = &mut self.halves;
-        let since = |half: &Half| half.resting.front().map(|oldest| oldest.at);
+        let since = |half: &Half| half.resting.front().map(|oldest| oldest.at());
         let half = match (since(even), since(odd), parity) {
             (Some(even_since), Some(odd_since), PortParity::Any) if odd_since < even_since => odd,
             (None, Some(_), PortParity::Any) => odd,
@@ -179,10 +195,10 @@ fn half_of(port: NonZeroU16) -> usize {
 /// Takes the first of `queue`, if it has waited for `long` or more.
 fn pop_older(queue: &mut VecDeque<Stamped>, now: Instant, long: Duration) -> Option<NonZeroU16> {
     let front = queue.front()?;
-    if now.since(front.at) < long {
+    if now.since(front.at()) < long {
         return None;
     }
-    queue.pop_front().map(|stamped| stamped.port)
+    queue.pop_front().map(Stamped::port)
 }
 
 /// A number from 0 to `count` - 1, all with the same chance: draws that would favour the lower ones are drawn again.

@@ -102,6 +102,16 @@ impl RelaySockets {
             && let Some(socket) = place.take_if(|socket| socket.generation == relay.generation)
         {
             self.by_port.remove(&(socket.lease.range().family(), socket.lease.advertised().0.port()));
+            self.give_back();
+        }
+    }
+
+    /// When the last of a crowd has left, its memory goes back.
+    fn give_back(&mut self) {
+        const KEEP: usize = 1024;
+        if self.by_port.is_empty() && self.slots.len() > KEEP {
+            self.slots = Vec::new();
+            self.by_port.shrink_to(0);
         }
     }
 

@@ -151,6 +151,8 @@ pub(super) struct Table<L> {
     slots: Vec<Slot<L>>,
     free: Vec<u32>,
     by_five_tuple: HashMap<FiveTuple, u32, FixedState>,
+    /// Of slots that are made from now on: later than any that a slot given back has had.
+    first_generation: u32,
 }
 
 struct Slot<L> {
@@ -161,7 +163,12 @@ struct Slot<L> {
 impl<L> Table<L> {
     /// An empty table. `seed` is random, since clients choose their 5-tuples.
     pub(super) fn new(seed: u64) -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), by_five_tuple: HashMap::with_hasher(FixedState::with_seed(seed)) }
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_five_tuple: HashMap::with_hasher(FixedState::with_seed(seed)),
+            first_generation: 0,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -220,7 +227,7 @@ impl<L> Table<L> {
             Some(index) => index,
             None => {
                 let index = u32::try_from(self.slots.len()).ok()?;
-                self.slots.push(Slot { generation: 0, allocation: None });
+                self.slots.push(Slot { generation: self.first_generation, allocation: None });
                 index
             }
         };
@@ -245,6 +252,12 @@ impl<L> Table<L> {
         const KEEP: usize = 1024;
         if self.by_five_tuple.capacity() > KEEP && self.by_five_tuple.len() < self.by_five_tuple.capacity() / 4 {
             self.by_five_tuple.shrink_to(KEEP);
+        }
+        if self.by_five_tuple.is_empty() && self.slots.len() > KEEP {
+            self.by_five_tuple.shrink_to(0);
+            let latest = self.slots.iter().map(|slot| slot.generation).max().unwrap_or_default();
+            self.first_generation = latest.wrapping_add(1);
+            (self.slots, self.free) = (Vec::new(), Vec::new());
         }
     }
 

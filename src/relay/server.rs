@@ -351,10 +351,13 @@ impl<P: Policy, E: Entropy> Server<P, E> {
     pub(super) fn close(&mut self, now: Now, id: RelayId, reason: CloseReason) {
         self.wheel.cancel(id.slot);
         let Some(allocation) = self.table.remove(id) else { return };
+        if self.table.len() == 0 {
+            self.wheel.give_back();
+        }
         self.commands.push_back(Command::CloseRelay { relay: id });
         // Over a stream nothing is retransmitted, and what was under way ended with it.
         if !allocation.path.transport.is_stream() {
-            self.resting.add(now.instant, &allocation.path, allocation.who.user.clone(), allocation.transaction_id);
+            self.resting.add(now.instant, &allocation.path, &allocation.who.user, allocation.transaction_id);
         }
         if let Some(record) = allocation.record() {
             let event = Event::Closed { at: now, allocation: record, reason, totals: allocation.totals };

@@ -69,6 +69,14 @@ impl Wheel {
         }
     }
 
+    /// Gives the memory of a crowd of keys back, if none is set.
+    pub(super) fn give_back(&mut self) {
+        const KEEP: usize = 1024;
+        if self.links.len() > KEEP && self.occupied.iter().all(|word| *word == 0) {
+            self.links = Vec::new();
+        }
+    }
+
     /// A key whose deadline has passed, taken out of the wheel.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<u32> {
         let second = self.next_second()?;

@@ -114,6 +114,7 @@ fn prepare_process(plan: &Plan) {
             Severity::Warning | Severity::Error => warn!("{key}: {sentence}"),
         }
     }
+    engine::keep_little_memory();
     if let Err(error) = engine::forbid_dumps() {
         warn!("core dumps cannot be forbidden ({error}): one would show secrets and traffic");
     }

@@ -22,6 +22,6 @@ impl Upkeep {
         }
         let is_news = self.seen != counters;
         self.seen = counters;
-        is_news || self.minute.is_waiting(&traffic)
+        is_news || self.minute.is_waiting(&traffic) || self.thrift.is_waiting()
     }
 }

@@ -14,6 +14,19 @@ pub(crate) fn trim() {
     }
 }
 
+/// Has the allocator give back at once what is freed in large pieces (mallopt(3)). Left to itself glibc learns from the
+/// first large table that is freed to keep as much of every later one, in the heap of each thread.
+pub(crate) fn keep_little() {
+    #[cfg(target_env = "gnu")]
+    {
+        const PIECE: libc::c_int = 128 << 10;
+        for parameter in [libc::M_MMAP_THRESHOLD, libc::M_TRIM_THRESHOLD] {
+            // SAFETY: takes numbers, and locks what it touches.
+            unsafe { libc::mallopt(parameter, PIECE) };
+        }
+    }
+}
+
 /// Zeroed pages, not yet backed by memory until they are touched.
 pub(crate) struct PacketMemory {
     start: NonNull<u8>,
