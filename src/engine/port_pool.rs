@@ -84,7 +84,7 @@ struct Stamped(u64);
 
 impl Stamped {
     fn new(at: Instant, port: NonZeroU16) -> Self {
-        Self(at.as_nanos() / NANOS_PER_MILLI << 16 | u64::from(port.get()))
+        Self(((at.as_nanos() / NANOS_PER_MILLI) << 16) | u64::from(port.get()))
     }
 
     fn at(self) -> Instant {

@@ -10,7 +10,11 @@ pub(crate) struct AddressNotices {
     socket: OwnedFd,
 }
 
-const GROUPS: libc::c_int = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
+const GROUPS: u32 = (libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR).cast_unsigned();
+#[expect(clippy::cast_possible_truncation, reason = "families are small numbers")]
+const FAMILY: libc::sa_family_t = libc::AF_NETLINK as libc::sa_family_t;
+#[expect(clippy::cast_possible_truncation, reason = "addresses are short")]
+const LEN: libc::socklen_t = size_of::<libc::sockaddr_nl>() as libc::socklen_t;
 
 impl AddressNotices {
     /// From now on.
@@ -25,10 +29,9 @@ impl AddressNotices {
         let socket = unsafe { OwnedFd::from_raw_fd(socket) };
         // SAFETY: all of its fields are numbers, for which 0 is a value.
         let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
-        (address.nl_family, address.nl_groups) = (libc::AF_NETLINK as libc::sa_family_t, GROUPS as u32);
-        let len = size_of::<libc::sockaddr_nl>() as libc::socklen_t;
-        // SAFETY: `address` is a netlink address of `len` bytes.
-        checked(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), len) })?;
+        (address.nl_family, address.nl_groups) = (FAMILY, GROUPS);
+        // SAFETY: `address` is a netlink address of `LEN` bytes.
+        checked(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), LEN) })?;
         Ok(Self { socket })
     }
 
