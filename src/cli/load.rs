@@ -19,19 +19,20 @@ use std::time::Duration;
 pub(super) use arguments::Load;
 use arguments::LoadCommand;
 use names::ProfileName;
-use target::resolve;
+use target::{Target, resolve};
 pub(super) use value::{rate, share};
 
 use super::out;
 use crate::load::credential::Credentials;
 use crate::load::report::html;
 use crate::load::result::{Ended, LoadResult};
-use crate::load::settings::{Limits, Settings};
+use crate::load::settings::{Limits, Settings, TlsSettings, Transport};
 use crate::load::summary::summary;
 use crate::load::target::is_near;
 
 /// The exit code when a condition holds.
 const CONDITION_HOLDS: u8 = 3;
+
 impl Load {
     pub(super) fn run(self) -> ExitCode {
         match &self.command {
@@ -88,7 +89,8 @@ impl Load {
     }
 
     fn settings(&self) -> Result<Settings, String> {
-        let target = resolve(self.target.as_deref().unwrap_or_default())?;
+        let Target { address: target, transport, host } =
+            resolve(self.target.as_deref().unwrap_or_default(), self.transport.map(Transport::from))?;
         if !is_near(target) && !self.i_may_load_this_host {
             return Err(format!(
                 "{target} is neither this host nor in a private network; whoever may load it says \
@@ -96,7 +98,14 @@ impl Load {
             ));
         }
         let duration = Duration::from_secs(if self.find_capacity { 5 } else { 30 });
+        let tls = TlsSettings {
+            server_name: self.server_name.clone().unwrap_or(host),
+            ca_file: self.ca_file.clone(),
+            insecure: self.insecure,
+        };
         Ok(Settings {
+            transport,
+            tls,
             profile: self.profile.into(),
             path: self.path.into(),
             framing: self.framing.into(),
@@ -140,8 +149,8 @@ impl Load {
         };
         match (&self.user, password) {
             (Some(name), Some(password)) => Ok(Credentials::User { name: name.clone(), password: password.into() }),
-            // A flood has no credentials, and that is its point.
-            _ if matches!(self.profile, ProfileName::Flood) => {
+            // A flood has no credentials, and that is its point; a Binding needs none.
+            _ if matches!(self.profile, ProfileName::Flood | ProfileName::Connect) => {
                 Ok(Credentials::User { name: "nobody".into(), password: String::new().into() })
             }
             _ => Err("the clients need credentials: give --secret-file, or --user and --password-file".into()),

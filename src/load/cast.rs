@@ -5,13 +5,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use super::client::{Client, MAX_REQUEST, Outcome, Poll, Step, Told};
+use super::client::{Client, Life, MAX_REQUEST, Outcome, Poll, Step, Told};
 use super::credential::Credentials;
-use super::fleet::{Fleet, Place, Role};
+use super::fleet::{Fleet, News, Place, Role};
 use super::mark::mix;
 use super::measure::Times;
 use super::result::Setup;
-use super::settings::{Framing, Settings};
+use super::settings::{Framing, Profile, Settings, Transport};
 use crate::wire::{ChannelNumber, Message, TransactionId};
 
 /// The clients of a run.
@@ -42,10 +42,15 @@ impl Cast {
     /// `count` clients that know nothing yet.
     pub(super) fn new(settings: &Settings, count: u32, now_unix_s: u64) -> Self {
         let binds_channels = settings.framing == Framing::Channel;
+        let life = match (settings.profile, settings.transport) {
+            (_, Transport::Udp) => Life::Datagrams,
+            (Profile::Connect, _) => Life::Brief,
+            _ => Life::Stream,
+        };
         let client = |number: u32| {
             // Different clients use different channels, so that one taken for another is seen.
             let channel = ChannelNumber::new(ChannelNumber::MIN.get() + (number & 0x0FFF) as u16);
-            Client::new(settings.credentials.login(number, now_unix_s), channel.filter(|_| binds_channels))
+            Client::new(settings.credentials.login(number, now_unix_s), life, channel.filter(|_| binds_channels))
         };
         Self {
             clients: (0..count).map(client).collect(),
@@ -131,6 +136,7 @@ impl Cast {
                 });
                 return true;
             }
+            Poll::Connect => fleet.connect(number, now_ns),
             Poll::Told(told) => self.note(number, told, now_ns),
             Poll::Idle => {}
         }
@@ -149,15 +155,30 @@ impl Cast {
         }
     }
 
+    /// Takes what has become of client `number`'s connection.
+    pub(super) fn on_news(&mut self, now_ns: u64, number: u32, news: News) {
+        let Some(client) = self.clients.get_mut(number as usize) else { return };
+        let told = client.on_news(now_ns, news);
+        if client.deadline().is_some() {
+            self.due.push(number);
+        }
+        if let Some(told) = told {
+            self.note(number, told, now_ns);
+        }
+    }
+
     fn note(&mut self, number: u32, told: Told, now_ns: u64) {
-        let Told { step, what } = told;
+        let Told { step, ref what } = told;
         match what {
-            Outcome::Done { took_ns } => self.log.times.entry(step).or_insert_with(Times::new).note(took_ns),
+            Outcome::Done { took_ns } => self.log.times.entry(step).or_insert_with(Times::new).note(*took_ns),
+            Outcome::Closed(why) => self.log.error(format!("{} {why}", step.name())),
             Outcome::Refused(code) => self.log.error(format!("{} {code}", step.name())),
             Outcome::TimedOut => self.log.error(format!("{} timeout", step.name())),
         }
         let begun = &mut self.begun_ns[number as usize];
-        if let (Outcome::Done { .. }, true) = (what, self.clients[number as usize].is_ready()) {
+        let client = &self.clients[number as usize];
+        let has_all = client.is_ready() || step == Step::Binding;
+        if let (Outcome::Done { .. }, true) = (what, has_all) {
             if let Some(begun_ns) = begun.take() {
                 self.log.succeeded += 1;
                 self.log.total.note(now_ns.saturating_sub(begun_ns));

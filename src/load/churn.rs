@@ -1,8 +1,9 @@
-//! Allocation cycles: challenge, allocate, permission, channel, free, from another 5-tuple each time.
+//! Cycles of allocation (challenge, allocate, permission, channel, free) and of connection (TCP, TLS, a Binding), from
+//! another 5-tuple each time.
 
 use std::collections::VecDeque;
 
-use super::client::{Outcome, Step};
+use super::client::{Outcome, Step, Told};
 use super::measure::Times;
 use super::result::Churn;
 use super::schedule::nanos;
@@ -84,7 +85,7 @@ impl Cycles {
             let was_busy = session.turn(None);
             session.cast.take_events(&mut events);
             for (number, told) in &events {
-                self.go_on(session, *number, told.step, told.what, start_ns);
+                self.go_on(session, *number, told, start_ns);
             }
             if now >= next_tick_ns {
                 let rate = session.settings.total_rate();
@@ -127,9 +128,9 @@ impl Cycles {
         }
     }
 
-    fn go_on(&mut self, session: &mut Session<'_>, number: u32, step: Step, what: Outcome, start_ns: u64) {
-        let is_done = matches!(what, Outcome::Done { .. });
-        if is_done && step != Step::Free {
+    fn go_on(&mut self, session: &mut Session<'_>, number: u32, told: &Told, start_ns: u64) {
+        let is_done = matches!(told.what, Outcome::Done { .. });
+        if is_done && !matches!(told.step, Step::Free | Step::Binding) {
             let Some(client) = session.cast.client(number) else { return };
             if client.is_allocated() {
                 session.cast.reach(number, session.fleet.peer_address(number));
@@ -140,6 +141,7 @@ impl Cycles {
         }
         let Some(begun_ns) = self.begun_ns[number as usize].take() else { return };
         let now = session.clock.now();
+        session.fleet.disconnect(number);
         self.idle.push(number);
         if !is_done {
             self.failed += 1;

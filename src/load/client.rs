@@ -1,26 +1,35 @@
 //! One TURN client as a state machine: the requests of an allocation's life, with time and randomness as arguments and
 //! no I/O.
 //!
-//! Its life: [`Client::start`], an Allocate that is answered 401, another with credentials; [`Client::reach`] with a
-//! peer's address, then CreatePermission and ChannelBind; refreshes while it lasts; [`Client::free`], a Refresh with
+//! Its life: [`Client::start`], over a stream the connection first; an Allocate that is answered 401, another with
+//! credentials; [`Client::reach`] with a peer's address, then CreatePermission and ChannelBind; refreshes while it
+//! lasts; [`Client::free`], a Refresh with
 //! lifetime 0. One request at a time, sent again as RFC 8489 §6.2.1 says until it is answered.
+
+mod step;
 
 use std::net::SocketAddr;
 
+pub(super) use step::{Outcome, Step, Told};
+
 use super::credential::Login;
+use super::fleet::News;
 use crate::wire::attribute::{
     ChannelNumberAttribute, ErrorCode, Lifetime, Nonce, Realm, RequestedTransport, Username, XorPeerAddress,
     XorRelayedAddress,
 };
 use crate::wire::{
-    BufferFull, ChannelNumber, Class, Integrity, IntegrityKey, LongTermKey, Message, MessageWriter, Method,
-    PasswordAlgorithm, TransactionId,
+    BufferFull, ChannelNumber, Class, Integrity, IntegrityKey, LongTermKey, Message, MessageWriter, PasswordAlgorithm,
+    TransactionId,
 };
 
 /// The time before the first retransmission; it doubles with each (RFC 8489 §6.2.1, RTO).
 pub(super) const FIRST_WAIT_NS: u64 = 500_000_000;
 /// How often a request is sent in all (Rc).
 const MAX_SENDINGS: u32 = 7;
+/// How long an answer over a stream is waited for, which is not asked for again (RFC 8489 §6.2.2, Ti); and for the
+/// stream itself.
+const STREAM_WAIT_NS: u64 = 39_500_000_000;
 /// How long the last one waits, in units of the first wait (Rm).
 const LAST_WAIT: u64 = 16;
 /// A permission lives 300 s (RFC 8656 §9): everything is refreshed before.
@@ -30,9 +39,21 @@ const MAX_STALE: u32 = 3;
 /// The longest request: USERNAME, REALM and NONCE of up to 763 bytes each would be longer, and no server asks for it.
 pub(super) const MAX_REQUEST: usize = 1200;
 
+/// What a client does with its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    /// An allocation, over datagrams.
+    Datagrams,
+    /// The same over a stream.
+    Stream,
+    /// Over a stream one Binding, and that was it.
+    Brief,
+}
+
 /// One client.
 pub(super) struct Client {
     login: Login,
+    life: Life,
     channel: Option<ChannelNumber>,
     doing: Doing,
     /// What was not answered yet.
@@ -60,19 +81,6 @@ enum Doing {
     Gone,
 }
 
-/// A request and its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Step {
-    /// Allocate without credentials, answered 401.
-    Challenge,
-    Allocate,
-    Permission,
-    Channel,
-    Refresh,
-    /// Refresh with lifetime 0.
-    Free,
-}
-
 /// A request that waits for its answer.
 #[derive(Clone, Copy, Debug)]
 struct Open {
@@ -84,30 +92,11 @@ struct Open {
     deadline_ns: u64,
 }
 
-/// What a client has to tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Told {
-    pub(super) step: Step,
-    pub(super) what: Outcome,
-}
-
-/// How a request ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// Answered well, this long after it was first sent.
-    Done {
-        /// In nanoseconds.
-        took_ns: u64,
-    },
-    /// Refused with an error code, which ends the client's life; 0: the answer made no sense.
-    Refused(u16),
-    /// Never answered, which ends it too.
-    TimedOut,
-}
-
 /// What [`Client::poll`] wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Poll {
+    /// A connection to the server.
+    Connect,
     /// So many bytes of the buffer are to be sent to the server.
     Send {
         /// In bytes.
@@ -123,9 +112,10 @@ pub(super) enum Poll {
 
 impl Client {
     /// One that logs in with `login`, and binds a channel with the number `channel` where there is one.
-    pub(super) fn new(login: Login, channel: Option<ChannelNumber>) -> Self {
+    pub(super) fn new(login: Login, life: Life, channel: Option<ChannelNumber>) -> Self {
         Self {
             login,
+            life,
             channel,
             doing: Doing::Nothing,
             open: None,
@@ -144,7 +134,7 @@ impl Client {
         (self.relayed, self.peer, self.key, self.stale) = (None, None, None, 0);
         (self.realm, self.nonce) = Default::default();
         self.next_refresh_ns = u64::MAX;
-        self.go(Doing::Step(Step::Challenge));
+        self.go(Doing::Step(if self.life == Life::Datagrams { Step::Challenge } else { Step::Connect }));
     }
 
     /// Goes on to permission and channel for `peer`, once it is allocated.
@@ -215,17 +205,25 @@ impl Client {
         let Some(step) = self.step() else {
             return Poll::Idle;
         };
+        let most = if self.life == Life::Datagrams { MAX_SENDINGS } else { 1 };
         let open = match self.open {
             Some(open) if now_ns < open.deadline_ns => return Poll::Idle,
-            Some(open) if open.sendings >= MAX_SENDINGS => {
+            Some(open) if open.sendings >= most => {
                 self.go(Doing::Gone);
                 return Poll::Told(Told { step, what: Outcome::TimedOut });
             }
             Some(open) => Open { sendings: open.sendings + 1, ..open },
             None => Open { id: fresh, first_sent_ns: now_ns, sendings: 1, deadline_ns: 0 },
         };
-        let wait = if open.sendings == MAX_SENDINGS { LAST_WAIT } else { 1 << (open.sendings - 1) };
-        self.open = Some(Open { deadline_ns: now_ns + wait * FIRST_WAIT_NS, ..open });
+        let wait_ns = match (self.life, open.sendings) {
+            (Life::Stream | Life::Brief, _) => STREAM_WAIT_NS,
+            (Life::Datagrams, MAX_SENDINGS) => LAST_WAIT * FIRST_WAIT_NS,
+            (Life::Datagrams, sendings) => FIRST_WAIT_NS << (sendings - 1),
+        };
+        self.open = Some(Open { deadline_ns: now_ns + wait_ns, ..open });
+        if step == Step::Connect {
+            return Poll::Connect;
+        }
         match self.write(step, open.id, out) {
             Ok(len) => Poll::Send { len, again: open.sendings > 1 },
             // Its realm and nonce fit, so a user name of some hundred bytes does not: nobody will take it.
@@ -247,6 +245,8 @@ impl Client {
         let mut writer = MessageWriter::new(out, step.method(), Class::Request, id)?;
         match step {
             Step::Challenge | Step::Allocate => writer.put(&RequestedTransport::UDP)?,
+            // Nobody writes the first two.
+            Step::Connect | Step::Secure | Step::Binding => {}
             Step::Permission => self.put_peer(&mut writer)?,
             Step::Channel => {
                 let number = self.channel.map_or(0, ChannelNumber::get);
@@ -256,7 +256,7 @@ impl Client {
             Step::Refresh => {}
             Step::Free => writer.put(&Lifetime(0))?,
         }
-        if let Some(key) = self.key.as_ref().filter(|_| step != Step::Challenge) {
+        if let Some(key) = self.key.as_ref().filter(|_| !matches!(step, Step::Challenge | Step::Binding)) {
             writer.put(&Username(self.login.username.as_bytes()))?;
             writer.put(&Realm(&self.realm))?;
             writer.put(&Nonce(&self.nonce))?;
@@ -267,6 +267,38 @@ impl Client {
 
     fn put_peer(&self, writer: &mut MessageWriter<'_>) -> Result<(), BufferFull> {
         self.peer.map_or(Ok(()), |peer| writer.put(&XorPeerAddress(peer)))
+    }
+
+    /// Takes what has become of its connection; nothing, where that is nothing to it.
+    pub(super) fn on_news(&mut self, now_ns: u64, news: News) -> Option<Told> {
+        let (step, what) = match (news, self.doing) {
+            (News::Connected { took_ns, secures }, Doing::Step(Step::Connect)) => {
+                match secures {
+                    // The same patience for TLS's handshake, from now on.
+                    true => self.doing = Doing::Step(Step::Secure),
+                    false => self.go(Doing::Step(self.first_request())),
+                }
+                if let Some(open) = &mut self.open {
+                    open.deadline_ns = now_ns + STREAM_WAIT_NS;
+                }
+                (Step::Connect, Outcome::Done { took_ns })
+            }
+            (News::Secured { took_ns }, Doing::Step(Step::Secure)) => {
+                self.go(Doing::Step(self.first_request()));
+                (Step::Secure, Outcome::Done { took_ns })
+            }
+            (News::Closed(why), doing) if !matches!(doing, Doing::Nothing | Doing::Gone) => {
+                let step = self.step().unwrap_or(Step::Connect);
+                self.go(Doing::Gone);
+                (step, Outcome::Closed(why))
+            }
+            _ => return None,
+        };
+        Some(Told { step, what })
+    }
+
+    fn first_request(&self) -> Step {
+        if self.life == Life::Brief { Step::Binding } else { Step::Challenge }
     }
 
     /// Takes a message from the server; nothing, if it answers no open request.
@@ -303,6 +335,8 @@ impl Client {
                 let next = if self.peer.is_some() { Doing::Step(Step::Permission) } else { Doing::Allocated };
                 self.go(next);
             }
+            Step::Connect | Step::Secure => {}
+            Step::Binding => self.go(Doing::Gone),
             Step::Refresh => self.go(stage(Step::Permission)),
             Step::Permission if self.channel.is_some() => self.go(stage(Step::Channel)),
             Step::Permission | Step::Channel => {
@@ -351,29 +385,6 @@ impl Client {
             self.realm = realm.into();
         }
         self.key.is_some()
-    }
-}
-
-impl Step {
-    /// As it stands in the result.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Challenge => "challenge",
-            Self::Allocate => "allocate",
-            Self::Permission => "permission",
-            Self::Channel => "channel",
-            Self::Refresh => "refresh",
-            Self::Free => "free",
-        }
-    }
-
-    const fn method(self) -> Method {
-        match self {
-            Self::Challenge | Self::Allocate => Method::ALLOCATE,
-            Self::Permission => Method::CREATE_PERMISSION,
-            Self::Channel => Method::CHANNEL_BIND,
-            Self::Refresh | Self::Free => Method::REFRESH,
-        }
     }
 }
 

@@ -5,18 +5,24 @@
 //! one sendmmsg and come back in one recvmmsg. The peers likewise, in 127.128.0.0/10. Elsewhere each client has a
 //! socket, and a few sockets are the peers.
 //!
-//! Streams (TCP, TLS) will be another kind of [`Side`]: what is above knows clients by number only.
+//! Over TCP and TLS each client has a connection of its own; peers are the same. What is above knows clients by number
+//! only.
 
+mod connection;
 mod side;
+mod streams;
+mod tls;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+pub(super) use self::connection::News;
 use self::side::{CLIENT_BASE, Kind, PEER_BASE, Queued, Side, route_to};
+use self::streams::Streams;
 use super::result::TransportFacts;
-use super::settings::Settings;
+use super::settings::{Settings, Transport};
 use crate::engine::sys::epoll::{Epoll, Ready};
 use crate::engine::sys::meminfo::receive_drops;
 use crate::engine::sys::mmsg::{Receiver, Sender};
@@ -55,10 +61,26 @@ pub(super) struct Ticket {
     pub(super) due_ns: u64,
 }
 
+/// Why a packet of a flow did not leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The kernel did not take it.
+    Kernel,
+    /// Its connection is over, or takes nothing, so that too much waits already (back-pressure).
+    Connection,
+}
+
+/// The clients' side.
+enum Clients {
+    Datagrams(Side),
+    Streams(Streams),
+}
+
 /// All sockets.
 pub(super) struct Fleet {
     target: SocketAddr,
-    clients: Side,
+    transport: Transport,
+    clients: Clients,
     peers: Side,
     sender: Sender,
     receiver: Receiver,
@@ -76,9 +98,6 @@ pub(super) struct Incoming {
     /// None if it was sent to nobody of ours.
     pub(super) place: Option<Place>,
     pub(super) source: SocketAddr,
-    start: usize,
-    len: usize,
-    segment: usize,
 }
 
 impl Fleet {
@@ -88,19 +107,21 @@ impl Fleet {
     /// A sentence: no descriptors, no such address.
     pub(super) fn open(settings: &Settings, count: u32) -> Result<Self, String> {
         let is_local = matches!(settings.target.ip(), IpAddr::V4(ip) if ip.is_loopback());
-        let clients = if is_local && settings.sources.is_empty() {
-            Side::shared(Role::Client, CLIENT_BASE, count)
-        } else {
-            Side::each(settings, count)
+        let clients = match settings.transport {
+            Transport::Udp if is_local && settings.sources.is_empty() => {
+                Clients::Datagrams(Side::shared(Role::Client, CLIENT_BASE, count)?)
+            }
+            Transport::Udp => Clients::Datagrams(Side::each(settings, count)?),
+            Transport::Tcp | Transport::Tls => Clients::Streams(Streams::new(settings, count)?),
         };
         let peers = match settings.peer {
             None if is_local => Side::shared(Role::Peer, PEER_BASE, count),
             peer => Side::few(peer.map_or_else(|| route_to(settings.target), Ok)?),
-        };
-        let (clients, peers) = (clients?, peers?);
+        }?;
         let slot = if settings.merged { 1 << 16 } else { 2048_usize.max(usize::from(settings.payload) + 128) };
         let mut fleet = Self {
             target: settings.target,
+            transport: settings.transport,
             clients,
             peers,
             sender: if settings.merged { Sender::new(SEND_BATCH) } else { Sender::one_by_one(SEND_BATCH) },
@@ -116,31 +137,43 @@ impl Fleet {
     }
 
     fn watch(&mut self, merged: bool) -> io::Result<()> {
-        let sides = [&self.clients, &self.peers];
+        let sockets =
+            || self.datagram_sides().flat_map(|side| side.sockets.iter().enumerate().map(|all| (side.role, all)));
         if merged {
-            sides.iter().flat_map(|side| &side.sockets).try_for_each(|socket| receive_runs(socket.as_fd()))?;
+            sockets().try_for_each(|(_, (_, socket))| receive_runs(socket.as_fd()))?;
         }
-        if sides.map(|side| side.sockets.len()).iter().sum::<usize>() <= ASK_IN_TURN {
+        if sockets().count() <= ASK_IN_TURN && matches!(self.clients, Clients::Datagrams(_)) {
             return Ok(());
         }
         let epoll = Epoll::new()?;
-        for side in sides {
-            for (index, socket) in side.sockets.iter().enumerate() {
-                epoll.add(socket.as_fd(), token(side.role, index))?;
-            }
+        for (role, (index, socket)) in sockets() {
+            epoll.add(socket.as_fd(), token(role, index))?;
         }
         self.waiting = Some((epoll, Ready::new(256)));
         Ok(())
     }
 
+    fn datagram_sides(&self) -> impl Iterator<Item = &Side> {
+        let clients = match &self.clients {
+            Clients::Datagrams(side) => Some(side),
+            Clients::Streams(_) => None,
+        };
+        clients.into_iter().chain([&self.peers])
+    }
+
     pub(super) fn facts(&self) -> TransportFacts {
+        let (kind, count, tls) = match &self.clients {
+            Clients::Datagrams(side) => (side.kind.name(), side.sockets.len(), None),
+            Clients::Streams(streams) => ("each", streams.count(), streams.agreed()),
+        };
         TransportFacts {
-            protocol: "udp".into(),
-            clients: self.clients.kind.name().into(),
+            protocol: self.transport.name().into(),
+            tls: tls.map(str::to_owned),
+            clients: kind.into(),
             peers: self.peers.kind.name().into(),
-            client_sockets: self.clients.sockets.len() as u32,
+            client_sockets: count as u32,
             peer_sockets: self.peers.sockets.len() as u32,
-            receive_buffer_bytes: self.clients.granted.min(self.peers.granted) as u64,
+            receive_buffer_bytes: self.datagram_sides().map(|side| side.granted).min().unwrap_or(0) as u64,
         }
     }
 
@@ -151,11 +184,32 @@ impl Fleet {
 
     /// Where packets to client or peer `number` arrive.
     pub(super) fn place(&self, role: Role, number: u32) -> Place {
-        let number = match self.side(role).kind {
-            Kind::Few => self.side(role).socket_of(number) as u32,
-            Kind::Shared { .. } | Kind::Each { .. } => number,
+        let number = match self.side(role) {
+            Some(side) if matches!(side.kind, Kind::Few) => side.socket_of(number) as u32,
+            _ => number,
         };
         Place { role, number }
+    }
+
+    /// Begins to connect client `number`, where there is something to connect.
+    pub(super) fn connect(&mut self, number: u32, now_ns: u64) {
+        if let (Clients::Streams(streams), Some((epoll, _))) = (&mut self.clients, &self.waiting) {
+            streams.connect(epoll, number, now_ns);
+        }
+    }
+
+    /// Closes what client `number` has connected.
+    pub(super) fn disconnect(&mut self, number: u32) {
+        if let Clients::Streams(streams) = &mut self.clients {
+            streams.close(number);
+        }
+    }
+
+    /// What has become of connections since the last call, appended.
+    pub(super) fn take_news(&mut self, into: &mut Vec<(u32, News)>) {
+        if let Clients::Streams(streams) = &mut self.clients {
+            streams.take_news(into);
+        }
     }
 
     /// Gives client `number` another 5-tuple: one that was freed rests at the server.
@@ -163,17 +217,21 @@ impl Fleet {
     /// # Errors
     /// No descriptor or port left.
     pub(super) fn renew(&mut self, number: u32) -> io::Result<()> {
-        if self.clients.renew(number, self.target)?
-            && let Some((epoll, _)) = &self.waiting
-        {
-            let socket = &self.clients.sockets[number as usize];
-            epoll.add(socket.as_fd(), token(Role::Client, number as usize))?;
+        match (&mut self.clients, &self.waiting) {
+            (Clients::Streams(streams), _) => streams.renew(number),
+            (Clients::Datagrams(side), waiting) => {
+                if side.renew(number, self.target)?
+                    && let Some((epoll, _)) = waiting
+                {
+                    epoll.add(side.sockets[number as usize].as_fd(), token(Role::Client, number as usize))?;
+                }
+            }
         }
         Ok(())
     }
 
-    /// Queues a datagram of `len` bytes, which `fill` writes. It leaves from client or peer `number`: a client's goes
-    /// to the server, a peer's to `to`.
+    /// Queues a datagram or message of `len` bytes, which `fill` writes. It leaves from client or peer `number`: a
+    /// client's goes to the server, a peer's to `to`.
     pub(super) fn queue(
         &mut self,
         from: Place,
@@ -182,6 +240,9 @@ impl Fleet {
         ticket: Option<Ticket>,
         fill: impl FnOnce(&mut [u8]),
     ) {
+        if let (Role::Client, Clients::Streams(streams)) = (from.role, &mut self.clients) {
+            return streams.queue(from.number, len, ticket, fill);
+        }
         let start = self.used;
         let Some(bytes) = self.out.get_mut(start..start + len) else {
             debug_assert!(false, "flushed too late");
@@ -190,10 +251,7 @@ impl Fleet {
         fill(bytes);
         self.used += len.next_multiple_of(64);
         let to = to.unwrap_or(self.target);
-        let side = match from.role {
-            Role::Client => &mut self.clients,
-            Role::Peer => &mut self.peers,
-        };
+        let Some(side) = self.side_mut(from.role) else { return };
         let (socket, from) = (side.socket_of(from.number), side.source(from.number));
         side.queue.push(Queued { socket, start, len, to, from, ticket });
     }
@@ -203,10 +261,20 @@ impl Fleet {
         self.used + more + 64 > OUT_BYTES
     }
 
-    /// Sends what is queued, and tells `refused` what the kernel did not take.
-    pub(super) fn flush(&mut self, mut refused: impl FnMut(Option<Ticket>)) {
-        for side in [&mut self.clients, &mut self.peers] {
-            side.flush(&mut self.sender, &self.out, &mut refused);
+    /// Sends what is queued, and tells `refused` what does not leave.
+    pub(super) fn flush(&mut self, mut refused: impl FnMut(Option<Ticket>, Refusal)) {
+        let Self { clients, peers, sender, out, waiting, .. } = self;
+        let clients = match clients {
+            Clients::Datagrams(side) => Some(side),
+            Clients::Streams(streams) => {
+                if let Some((epoll, _)) = waiting {
+                    streams.flush(epoll, &mut |ticket| refused(Some(ticket), Refusal::Connection));
+                }
+                None
+            }
+        };
+        for side in clients.into_iter().chain([peers]) {
+            side.flush(sender, out, &mut |ticket| refused(ticket, Refusal::Kernel));
         }
         self.used = 0;
     }
@@ -219,18 +287,37 @@ impl Fleet {
         mut see: impl FnMut(u64, Incoming, &[u8]),
     ) -> usize {
         let Some((epoll, mut ready)) = self.waiting.take() else {
-            let (clients, peers) = (self.clients.sockets.len(), self.peers.sockets.len());
-            let all =
-                (0..clients).map(|index| (Role::Client, index)).chain((0..peers).map(|index| (Role::Peer, index)));
-            return all.map(|(role, index)| self.receive_from(role, index, &mut on_batch, &mut see)).sum();
+            return self.receive_in_turn(&mut on_batch, &mut see);
         };
         epoll.wait(&mut ready, Some(Duration::ZERO));
         let mut count = 0;
         for index in 0..ready.count() {
             let (role, socket) = ready.token(index).map_or((Role::Client, 0), from_token);
-            count += self.receive_from(role, socket, &mut on_batch, &mut see);
+            count += match (&mut self.clients, role) {
+                (Clients::Streams(streams), Role::Client) => {
+                    let (number, now) = (socket as u32, on_batch());
+                    let can = [ready.is_readable(index), ready.is_writable(index)];
+                    let incoming = Incoming { place: Some(Place { role, number }), source: self.target };
+                    streams.on_ready(&epoll, number, can, now, &mut |message| see(now, incoming, message))
+                }
+                _ => self.receive_from(role, socket, &mut on_batch, &mut see),
+            };
         }
         self.waiting = Some((epoll, ready));
+        count
+    }
+
+    fn receive_in_turn(
+        &mut self,
+        on_batch: &mut impl FnMut() -> u64,
+        see: &mut impl FnMut(u64, Incoming, &[u8]),
+    ) -> usize {
+        let mut count = 0;
+        for role in [Role::Client, Role::Peer] {
+            for index in 0..self.side(role).map_or(0, |side| side.sockets.len()) {
+                count += self.receive_from(role, index, on_batch, see);
+            }
+        }
         count
     }
 
@@ -241,9 +328,10 @@ impl Fleet {
         on_batch: &mut impl FnMut() -> u64,
         see: &mut impl FnMut(u64, Incoming, &[u8]),
     ) -> usize {
-        let side = match role {
-            Role::Client => &mut self.clients,
-            Role::Peer => &mut self.peers,
+        let side = match (role, &self.clients) {
+            (Role::Client, Clients::Datagrams(side)) => side,
+            (Role::Client, Clients::Streams(_)) => return 0,
+            (Role::Peer, _) => &self.peers,
         };
         let Some(socket) = side.sockets.get(index) else { return 0 };
         // An error is that nothing waits, or an ICMP message about an earlier send: a loss like any other.
@@ -257,9 +345,9 @@ impl Fleet {
             let Some(source) = message.source else { continue };
             let place = side.place_of(index, message.beside.asked);
             let segment = message.beside.segment.map_or(message.len, usize::from).max(1);
-            let incoming = Incoming { place, source, start: row * self.slot, len: message.len, segment };
-            for bytes in self.buffers[incoming.start..incoming.start + incoming.len].chunks(incoming.segment) {
-                see(now, incoming, bytes);
+            let start = row * self.slot;
+            for bytes in self.buffers[start..start + message.len].chunks(segment) {
+                see(now, Incoming { place, source }, bytes);
             }
         }
         count
@@ -267,7 +355,7 @@ impl Fleet {
 
     /// Datagrams that the receive queues had no room for, since the sockets were opened.
     pub(super) fn drops(&self) -> u64 {
-        let sockets = self.clients.sockets.iter().chain(&self.peers.sockets);
+        let sockets = self.datagram_sides().flat_map(|side| &side.sockets);
         sockets.map(|socket| u64::from(receive_drops(socket.as_fd()).unwrap_or(0))).sum()
     }
 
@@ -276,16 +364,26 @@ impl Fleet {
         match &self.waiting {
             Some((epoll, _)) => nap::until_readable(epoll.as_fd(), longest),
             None => {
-                let sockets = self.clients.sockets.iter().chain(&self.peers.sockets);
+                let sockets = self.datagram_sides().flat_map(|side| &side.sockets);
                 nap::until_any_readable(sockets.map(AsFd::as_fd), longest)
             }
         };
     }
 
-    fn side(&self, role: Role) -> &Side {
-        match role {
-            Role::Client => &self.clients,
-            Role::Peer => &self.peers,
+    /// The sockets of a role, where they are of datagrams.
+    fn side(&self, role: Role) -> Option<&Side> {
+        match (role, &self.clients) {
+            (Role::Client, Clients::Datagrams(side)) => Some(side),
+            (Role::Client, Clients::Streams(_)) => None,
+            (Role::Peer, _) => Some(&self.peers),
+        }
+    }
+
+    fn side_mut(&mut self, role: Role) -> Option<&mut Side> {
+        match (role, &mut self.clients) {
+            (Role::Client, Clients::Datagrams(side)) => Some(side),
+            (Role::Client, Clients::Streams(_)) => None,
+            (Role::Peer, _) => Some(&mut self.peers),
         }
     }
 }
@@ -302,104 +400,4 @@ fn from_token(token: u64) -> (Role, usize) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use super::*;
-    use crate::load::credential::Credentials;
-
-    fn fleet(target: &str, count: u32) -> Fleet {
-        let credentials = Credentials::Secret(b"north".to_vec().into());
-        Fleet::open(&Settings::new(target.parse().unwrap(), credentials), count).unwrap()
-    }
-
-    /// Sends one datagram of each client to peer `peer_of(client)`'s address, and returns who got whose.
-    fn exchange(fleet: &mut Fleet, count: u32) -> Vec<(u32, Place, SocketAddr)> {
-        for number in 0..count {
-            let to = fleet.peer_address(number);
-            let from = Place { role: Role::Client, number };
-            fleet.queue(from, Some(to), 4, None, |bytes| bytes.copy_from_slice(&number.to_be_bytes()));
-        }
-        fleet.flush(|ticket| panic!("{ticket:?} was refused"));
-        let mut got = Vec::new();
-        while fleet.receive(
-            || 0,
-            |_, incoming, bytes| {
-                let number = u32::from_be_bytes(bytes.try_into().unwrap());
-                got.push((number, incoming.place.unwrap(), incoming.source));
-            },
-        ) > 0
-        {}
-        got.sort_by_key(|(number, ..)| *number);
-        got
-    }
-
-    #[test]
-    fn clients_and_peers_share_sockets_and_keep_their_addresses() {
-        let mut fleet = fleet("127.0.0.1:9", 300);
-        let got = exchange(&mut fleet, 300);
-        assert_eq!(got.len(), 300);
-        for (index, (number, place, source)) in (0..).zip(&got) {
-            assert_eq!((*number, *place), (index, Place { role: Role::Peer, number: index }));
-            assert_eq!(source.ip(), IpAddr::from(Ipv4Addr::from_bits(CLIENT_BASE + index)));
-        }
-        assert_eq!(fleet.facts().clients, "shared");
-    }
-
-    #[test]
-    fn a_renewed_client_has_another_address_and_hears_nothing_at_the_old_one() {
-        let mut fleet = fleet("127.0.0.1:9", 10);
-        let old = fleet.clients.address(3);
-        fleet.renew(3).unwrap();
-        let new = fleet.clients.address(3);
-        assert_eq!(new.ip(), IpAddr::from(Ipv4Addr::from_bits(CLIENT_BASE + 13)));
-        for to in [old, new] {
-            fleet.queue(Place { role: Role::Peer, number: 0 }, Some(to), 1, None, |_| {});
-        }
-        fleet.flush(|_| panic!("it was refused"));
-        let mut places = Vec::new();
-        fleet.receive(|| 0, |_, incoming, _| places.push(incoming.place));
-        assert_eq!(places, [None, Some(Place { role: Role::Client, number: 3 })]);
-    }
-
-    #[test]
-    fn elsewhere_each_client_has_a_socket() {
-        let mut fleet = fleet("[::1]:9", 20);
-        let got = exchange(&mut fleet, 20);
-        assert_eq!(got.len(), 20);
-        for (number, place, source) in &got {
-            assert_eq!(*place, fleet.place(Role::Peer, *number));
-            assert_eq!(source.port(), fleet.clients.address(*number).port());
-        }
-        assert_eq!((fleet.facts().clients.as_str(), fleet.facts().peers.as_str()), ("each", "sockets"));
-    }
-
-    #[test]
-    fn a_run_is_counted_by_its_datagrams() {
-        let mut settings = Settings::new("127.0.0.1:9".parse().unwrap(), Credentials::Secret(vec![0].into()));
-        settings.merged = true;
-        let mut fleet = Fleet::open(&settings, 1).unwrap();
-        let to = fleet.peer_address(0);
-        for len in [100, 100, 50] {
-            fleet.queue(Place { role: Role::Client, number: 0 }, Some(to), len, None, |bytes| bytes.fill(7));
-        }
-        fleet.flush(|_| panic!("it was refused"));
-        let mut lengths = Vec::new();
-        fleet.receive(|| 0, |_, _, bytes| lengths.push(bytes.len()));
-        assert_eq!(lengths, [100, 100, 50]);
-    }
-
-    #[test]
-    fn the_kernels_refusals_are_told_packet_by_packet() {
-        let mut fleet = fleet("127.0.0.1:9", 2);
-        let (good, nowhere) = (fleet.peer_address(0), "127.0.0.1:0".parse().unwrap());
-        for (flow, to) in (0..).zip([good, nowhere, good]) {
-            let ticket = Some(Ticket { flow, due_ns: 7 });
-            fleet.queue(Place { role: Role::Client, number: 0 }, Some(to), 4, ticket, |bytes| bytes.fill(7));
-        }
-        fleet.queue(Place { role: Role::Client, number: 1 }, Some(nowhere), 4, None, |bytes| bytes.fill(7));
-        let mut refused = Vec::new();
-        fleet.flush(|ticket| refused.push(ticket));
-        assert_eq!(refused, [Some(Ticket { flow: 1, due_ns: 7 }), None]);
-    }
-}
+mod tests;

@@ -72,7 +72,7 @@ impl Tally {
                 next += 1;
             }
             if next > first {
-                session.fleet.flush(|_| {
+                session.fleet.flush(|_, _| {
                     self.requests -= 1;
                     self.bytes_out -= self.request_len;
                 });

@@ -102,6 +102,7 @@ struct Tally {
     flows: u32,
     sent: u64,
     not_sent: u64,
+    held_up: u64,
     received: u64,
     duplicates: u64,
     reordered: u64,
@@ -168,6 +169,11 @@ impl Recorder {
         row.sent = row.sent.saturating_sub(1);
     }
 
+    /// A packet that its connection did not take: it counts as sent, and is lost.
+    pub(super) fn held_up(&mut self, direction: Direction) {
+        self.tallies[direction as usize].held_up += 1;
+    }
+
     /// A packet that came whole to the right place.
     pub(super) fn arrive(&mut self, arrived: Arrived) {
         let Arrived { direction, flow, sequence, due_ns, now_ns, bytes } = arrived;
@@ -202,7 +208,7 @@ impl Recorder {
 
     /// Nothing is missing.
     pub(super) fn is_complete(&self) -> bool {
-        self.tallies.iter().all(|tally| tally.received >= tally.sent)
+        self.tallies.iter().all(|tally| tally.received + tally.held_up >= tally.sent)
     }
 
     /// Closes the seconds before `now_ns`; the last of them with the server's CPU share.
@@ -272,14 +278,16 @@ impl Recorder {
 impl Tally {
     fn new(flows: u32) -> Self {
         let times = Times::new();
-        let (sent, not_sent, received, duplicates, reordered, misdelivered, corrupted, bytes) = Default::default();
-        Self { flows, sent, not_sent, received, duplicates, reordered, misdelivered, corrupted, bytes, times }
+        let (sent, not_sent, held_up, received, duplicates, reordered, misdelivered, corrupted, bytes) =
+            Default::default();
+        Self { flows, sent, not_sent, held_up, received, duplicates, reordered, misdelivered, corrupted, bytes, times }
     }
 
     fn add(&mut self, other: &Self) {
         self.flows += other.flows;
         self.sent += other.sent;
         self.not_sent += other.not_sent;
+        self.held_up += other.held_up;
         self.received += other.received;
         self.duplicates += other.duplicates;
         self.reordered += other.reordered;
@@ -297,6 +305,7 @@ impl Tally {
             flows: self.flows,
             sent: self.sent,
             not_sent: self.not_sent,
+            held_up: Some(self.held_up),
             received: self.received,
             lost,
             loss: if self.sent == 0 { 0.0 } else { lost as f64 / self.sent as f64 },

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::cast::Cast;
 use super::client::Client;
-use super::fleet::{Fleet, Incoming, Place, Role, SEND_BATCH, Ticket};
+use super::fleet::{Fleet, Incoming, Place, Refusal, Role, SEND_BATCH, Ticket};
 use super::mark::{Bodies, Mark, Read};
 use super::measure::{Arrived, Direction, Recorder};
 use super::schedule::{Course, Due, Frame, Schedule, Stream, nanos};
@@ -177,10 +177,12 @@ impl<'a> Phase<'a> {
         }
     }
 
-    /// The kernel did not take a packet.
-    pub(super) fn refused(&mut self, ticket: Ticket) {
-        if let Some(flow) = self.flows.flows.get(ticket.flow as usize) {
-            self.recorder.not_sent(flow.direction, ticket.due_ns);
+    /// A packet has not left.
+    pub(super) fn refused(&mut self, ticket: Ticket, why: Refusal) {
+        match (self.flows.flows.get(ticket.flow as usize), why) {
+            (Some(flow), Refusal::Kernel) => self.recorder.not_sent(flow.direction, ticket.due_ns),
+            (Some(flow), Refusal::Connection) => self.recorder.held_up(flow.direction),
+            (None, _) => {}
         }
     }
 

@@ -4,8 +4,11 @@
 //! A share (`loss`, `cpu_share`) is between 0 and 1. What was not measured is null or an empty list, never 0. The
 //! number [`FORMAT`] grows when a reader of an older document could misread a newer one; fields are added without.
 
+mod machine;
+
 use std::collections::BTreeMap;
 
+pub use machine::{Generator, KernelCounters, KernelMemory, Server, ServerMemory};
 use serde::{Deserialize, Serialize};
 
 /// The version of the document.
@@ -39,7 +42,7 @@ pub struct LoadResult {
     pub steps: Vec<Step>,
     /// What a search found.
     pub capacity: Option<Capacity>,
-    /// Allocation cycles.
+    /// Cycles of allocation or of connection.
     pub churn: Option<Churn>,
     /// Requests without credentials.
     pub flood: Option<Flood>,
@@ -130,7 +133,7 @@ pub struct Host {
 pub struct PlanFacts {
     /// The server.
     pub target: String,
-    /// `raw`, `audio`, `video-360p`, `video-720p`, `video-1080p`, `data`, `churn`, `idle` or `flood`.
+    /// `raw`, `audio`, `video-360p`, `video-720p`, `video-1080p`, `data`, `churn`, `connect`, `idle` or `flood`.
     pub profile: String,
     /// `up` (client to peer), `down`, `both`, or `pair` (from one client's relayed address to another's).
     pub path: String,
@@ -164,10 +167,12 @@ pub struct PlanFacts {
 /// How the packets left and came.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransportFacts {
-    /// `udp`.
+    /// `udp`, `tcp` or `tls`.
     pub protocol: String,
+    /// TLS's version and cipher suite, as the first handshake agreed on them.
+    pub tls: Option<String>,
     /// How clients differ: `shared` (a wildcard socket, each client its own loopback source address by IP_PKTINFO) or
-    /// `each` (a socket per client).
+    /// `each` (a socket, or a connection, per client).
     pub clients: String,
     /// How peers differ: `shared` (as above) or `sockets` (a few sockets that many flows share).
     pub peers: String,
@@ -192,8 +197,9 @@ pub struct Setup {
     pub retransmissions: u64,
     /// From the first request to the answer of the last.
     pub duration_s: f64,
-    /// Time from a request's first sending to its answer, by step: `challenge` (Allocate answered 401), `allocate`,
-    /// `permission`, `channel`, `refresh`, `free` (Refresh 0); and `total`, from the intended start of a client to the
+    /// Time from a request's first sending to its answer, by step: over streams `connect` (TCP) and `tls` (from then to
+    /// the end of TLS's handshake), of cycles of connection `binding`; `challenge` (Allocate answered 401),
+    /// `allocate`, `permission`, `channel`, `refresh`, `free` (Refresh 0); and `total`, from the intended start of a client to the
     /// answer of its last request before traffic.
     pub steps: BTreeMap<String, Latency>,
 }
@@ -220,6 +226,9 @@ pub struct Count {
     pub sent: u64,
     /// Packets that the kernel refused to take: they count as sent nowhere.
     pub not_sent: u64,
+    /// Packets that are counted as sent and lost, but never left: the connection was over, or had taken nothing for so
+    /// long that some 64 KiB waited in front of the kernel's own queue (back-pressure). Over UDP there are none.
+    pub held_up: Option<u64>,
     /// Different packets that arrived where they should.
     pub received: u64,
     /// `sent` less `received`.
@@ -324,7 +333,7 @@ pub struct Capacity {
     pub generator_limited: bool,
 }
 
-/// Allocation cycles: challenge, allocate, permission, channel, free.
+/// Cycles of allocation (challenge, allocate, permission, channel, free) or of connection (connect, tls, binding).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Churn {
     /// Whether each cycle began when another ended (so that the server set the pace) instead of by a schedule.
@@ -364,99 +373,6 @@ pub struct Flood {
     pub latency: Latency,
     /// CPU time of the server per request.
     pub server_cpu_ns_per_request: Option<f64>,
-}
-
-/// What the server's processes used.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Server {
-    /// Whose.
-    pub pids: Vec<u32>,
-    /// The command names of the processes.
-    pub names: Vec<String>,
-    /// `schedstat` (nanoseconds, of all threads) or `stat` (clock ticks; where a thread ended in between).
-    pub cpu_source: String,
-    /// User and system time in the measured time.
-    pub cpu_s: f64,
-    /// The same over the measured time: 1 is a core.
-    pub cpu_share: f64,
-    /// The same per packet that was received; a packet between two relayed addresses counts once.
-    pub cpu_ns_per_packet: Option<f64>,
-    /// Voluntary context switches in the measured time: waits.
-    pub voluntary_switches: u64,
-    /// Involuntary ones: the processor was taken away.
-    pub involuntary_switches: u64,
-    /// Memory along the way.
-    pub memory: ServerMemory,
-}
-
-/// Memory of the server's processes, in bytes; their own (Pss, where it can be read, else Rss).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ServerMemory {
-    /// `pss` or `rss`.
-    pub source: String,
-    /// Before the first request.
-    pub before_bytes: u64,
-    /// With all allocations, before traffic.
-    pub allocated_bytes: u64,
-    /// After traffic.
-    pub loaded_bytes: u64,
-    /// After all allocations were freed.
-    pub freed_bytes: u64,
-    /// (`allocated_bytes` less `before_bytes`) per allocation.
-    pub per_allocation_bytes: Option<f64>,
-    /// What the kernel keeps beside it.
-    pub kernel: Option<KernelMemory>,
-}
-
-/// The kernel's memory for its own objects (`Slab` of `/proc/meminfo`), and the UDP sockets of the server's network
-/// namespace (`/proc/PID/net/sockstat`). Both are counted for everybody, not for a process: they mean the server only
-/// on a host that is quiet otherwise. The sockets of the load tester were there before.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct KernelMemory {
-    /// Before the first request.
-    pub slab_before_bytes: u64,
-    /// With all allocations, before traffic.
-    pub slab_allocated_bytes: u64,
-    /// After all allocations were freed.
-    pub slab_freed_bytes: u64,
-    /// Before the first request.
-    pub udp_sockets_before: u64,
-    /// With all allocations.
-    pub udp_sockets_allocated: u64,
-    /// By how much the slab has grown per allocation.
-    pub slab_per_allocation_bytes: Option<f64>,
-}
-
-/// The load tester itself.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Generator {
-    /// The core that it was pinned to.
-    pub cpu: Option<u32>,
-    /// From the intended time of a packet to when the kernel had taken it.
-    pub lateness: Latency,
-    /// Its CPU time over the measured time; near 1 where it watches its sockets without sleeping.
-    pub cpu_share: f64,
-    /// The share of the measured time in which it had something to do.
-    pub busy_share: f64,
-    /// Packets that its own receive queues had no room for: they count as lost, but were relayed.
-    pub receive_drops: u64,
-    /// Packets of earlier steps, and what is none of this run's.
-    pub strays: u64,
-    /// Whether what was measured is the load tester more than the server.
-    pub was_limit: bool,
-    /// Why, a sentence each.
-    pub remarks: Vec<String>,
-}
-
-/// What the kernel counted for the whole host in the measured time (`/proc/net/snmp`, `/proc/net/softnet_stat`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KernelCounters {
-    /// `RcvbufErrors` of UDP: datagrams that found a receive buffer full, whosever.
-    pub udp_receive_buffer_errors: u64,
-    /// `SndbufErrors` of UDP.
-    pub udp_send_buffer_errors: u64,
-    /// Packets that found a core's backlog full.
-    pub backlog_drops: u64,
 }
 
 /// A threshold and what became of it.

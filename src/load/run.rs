@@ -42,17 +42,17 @@ pub fn run(settings: &Settings, stop: &AtomicBool, observer: &mut dyn FnMut(&Pro
         started_unix_ms: u64::try_from(started.as_millis()).unwrap_or(u64::MAX),
         host: host::facts(),
         plan: plan_facts(settings, clients),
-        transport: session.fleet.facts(),
         ..LoadResult::empty()
     };
     let mut test = Test { memory: [session.watch.memory(); 4], usage: None, result: &mut result };
     match settings.profile {
-        Profile::Churn => test.churn(&mut session),
+        Profile::Churn | Profile::Connect => test.churn(&mut session),
         Profile::Flood => test.flood(&mut session),
         _ => test.relay(&mut session)?,
     }
     test.conclude(&mut session);
     result.errors = session.cast.errors();
+    result.transport = session.fleet.facts();
     if session.is_stopped() {
         result.ended = Ended::Interrupted;
     }

@@ -1,12 +1,17 @@
 //! The loop: one thread that sends what is due, takes what has come, and keeps the clock.
 
+mod progress;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub(super) use progress::Clock;
+pub use progress::Progress;
 
 use super::cast::Cast;
 use super::client::{Client, Told};
-use super::fleet::Fleet;
+use super::fleet::{Fleet, News};
 use super::host;
 use super::mark::{Bodies, mix};
 use super::measure::Times;
@@ -29,35 +34,6 @@ const SHORTEST_NAP: Duration = Duration::from_micros(200);
 /// So much earlier it gets up.
 const EARLY: Duration = Duration::from_micros(100);
 
-/// What a watcher is told while the test runs.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Progress {
-    /// `setup`, `warm-up`, `traffic`, `churn`, `flood`, `free`.
-    pub phase: &'static str,
-    /// Seconds of it so far.
-    pub elapsed_s: f64,
-    /// Seconds that it will take, where that is known.
-    pub length_s: Option<f64>,
-    /// What shall be sent, in packets/s.
-    pub rate_per_s: f64,
-    /// Clients that began, cycles that were completed, answers that came: whatever the phase makes.
-    pub done: u64,
-    /// The second that has just ended; of what was sent in it some may be on its way.
-    pub second: Option<Second>,
-    /// The one before it, whose packets have arrived or never will.
-    pub settled: Option<Second>,
-}
-
-/// The run's time: nanoseconds since it began.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Clock(Instant);
-
-impl Clock {
-    pub(super) fn now(&self) -> u64 {
-        nanos(self.0.elapsed())
-    }
-}
-
 /// A run under way.
 pub(super) struct Session<'a> {
     pub(super) settings: &'a Settings,
@@ -72,6 +48,8 @@ pub(super) struct Session<'a> {
     run: u32,
     strays: u64,
     events: Vec<(u32, Told)>,
+    /// Of connections.
+    news: Vec<(u32, News)>,
 }
 
 /// What came of a phase.
@@ -111,7 +89,7 @@ impl<'a> Session<'a> {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok(Self {
             settings,
-            clock: Clock(Instant::now()),
+            clock: Clock::start(),
             fleet: Fleet::open(settings, clients)?,
             cast: Cast::new(settings, clients, unix.as_secs()),
             watch: Watch::new(&settings.server_pids)?,
@@ -121,6 +99,7 @@ impl<'a> Session<'a> {
             run: (mix(nanos(unix)) as u32) & 0xFFFF_FF00,
             strays: 0,
             events: Vec::new(),
+            news: Vec::new(),
         })
     }
 
@@ -311,9 +290,9 @@ impl<'a> Session<'a> {
     /// Hands over what is queued. A request that the kernel does not take goes out again in its time, as one that was
     /// lost does.
     fn flush(&mut self, mut phase: Option<&mut Phase<'_>>) {
-        self.fleet.flush(|ticket| {
+        self.fleet.flush(|ticket, why| {
             if let (Some(ticket), Some(phase)) = (ticket, phase.as_deref_mut()) {
-                phase.refused(ticket);
+                phase.refused(ticket, why);
             }
         });
         if let Some(phase) = phase {
@@ -332,15 +311,19 @@ impl<'a> Session<'a> {
     }
 
     fn receive(&mut self, mut phase: Option<&mut Phase<'_>>) -> usize {
-        let Self { fleet, cast, clock, bodies, settings, strays, .. } = self;
+        let Self { fleet, cast, clock, bodies, settings, strays, news, .. } = self;
         let target: SocketAddr = settings.target;
-        fleet.receive(
+        let mut count = fleet.receive(
             || clock.now(),
             |now, incoming, bytes| {
                 let is_ours = dispatch(now, target, incoming, bytes, bodies, cast, phase.as_deref_mut());
                 *strays += u64::from(!is_ours);
             },
-        )
+        );
+        fleet.take_news(news);
+        count += news.len();
+        news.drain(..).for_each(|(number, news)| cast.on_news(clock.now(), number, news));
+        count
     }
 
     /// Sleeps until something comes in, or the earliest of these times and the next timer.

@@ -1,11 +1,17 @@
 //! What a load test shall do. The defaults are bounds: 30 s, 10,000 packets/s in all, 100 allocations.
 
+mod shape;
+mod transport;
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+pub use shape::DEFAULT_KEY_FRAMES;
+pub(super) use shape::Shape;
+pub use transport::{TlsSettings, Transport};
+
 use super::credential::Credentials;
 use super::mark::{MARK_LEN, MAX_PAYLOAD};
-use super::schedule::{Frame, KeyFrame};
 use super::threshold::Threshold;
 use crate::engine::sys::segment::MAX_SEGMENTS;
 
@@ -18,17 +24,15 @@ pub const MAX_ALLOCATIONS: u32 = 1 << 20;
 /// The most packets that one flow sends in one step: what it takes to account for each is one bit.
 pub const MAX_PACKETS_PER_FLOW: u64 = 1 << 31;
 
-/// From one key frame to the next. Live encoders send one when a receiver asks for it, which a loss or a newcomer
-/// makes it do, and many at least so often.
-pub const DEFAULT_KEY_FRAMES: Duration = Duration::from_secs(10);
-/// Packets of a key frame, for each of another.
-const KEY_FRAME_TIMES: u16 = 5;
-
 /// A load test.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The server.
     pub target: SocketAddr,
+    /// How clients reach it.
+    pub transport: Transport,
+    /// Over TLS.
+    pub tls: TlsSettings,
     /// Who the clients are.
     pub credentials: Credentials,
     /// What is sent.
@@ -101,6 +105,8 @@ pub enum Profile {
     Churn,
     /// Allocations that carry nothing.
     Idle,
+    /// Cycles of connection: TCP, TLS where it is spoken, a Binding, and the end.
+    Connect,
     /// Allocate requests without credentials, from many sources.
     Flood,
 }
@@ -136,35 +142,6 @@ pub struct Limits {
     pub max_p99: Duration,
 }
 
-/// What one direction of one allocation sends: frames, and how many of them each second.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Shape {
-    pub(super) frame: Frame,
-    pub(super) frames_per_s: f64,
-    pub(super) key: Option<KeyFrame>,
-}
-
-impl Shape {
-    /// Packets/s on average.
-    pub(super) fn packets_per_s(&self) -> f64 {
-        self.per_s(|frame| f64::from(frame.packets))
-    }
-
-    /// Payload bits/s on average.
-    pub(super) fn bits_per_s(&self) -> f64 {
-        self.per_s(|frame| 8.0 * frame.bytes() as f64)
-    }
-
-    fn per_s(&self, of: impl Fn(&Frame) -> f64) -> f64 {
-        let more = self.key.map_or(0.0, |key| (of(&key.frame) - of(&self.frame)) / f64::from(key.every.max(1)));
-        self.frames_per_s * (of(&self.frame) + more)
-    }
-}
-
-const AUDIO: Shape = Shape { frame: Frame::single(120), frames_per_s: 50.0, key: None };
-const VIDEO_FRAMES_PER_S: f64 = 30.0;
-const VIDEO_PAYLOAD: u16 = 1150;
-
 impl Profile {
     /// As it is written.
     pub const fn name(self) -> &'static str {
@@ -177,37 +154,19 @@ impl Profile {
             Self::Data => "data",
             Self::Churn => "churn",
             Self::Idle => "idle",
+            Self::Connect => "connect",
             Self::Flood => "flood",
-        }
-    }
-
-    /// What one direction of one allocation sends, where the profile says it; of pictures with key frames at such
-    /// distances.
-    pub(super) fn shapes(self, key_frames: Duration) -> Vec<Shape> {
-        let every = (key_frames.as_secs_f64() * VIDEO_FRAMES_PER_S).round() as u32;
-        let video = |packets: u16, last_payload| {
-            let frame = Frame { packets, payload: VIDEO_PAYLOAD, last_payload };
-            let key = KeyFrame { every, frame: Frame { packets: packets * KEY_FRAME_TIMES, ..frame } };
-            vec![AUDIO, Shape { frame, frames_per_s: VIDEO_FRAMES_PER_S, key: (every > 0).then_some(key) }]
-        };
-        match self {
-            Self::Raw | Self::Churn | Self::Idle | Self::Flood => Vec::new(),
-            Self::Audio => vec![AUDIO],
-            Self::Video360 => video(2, 930),
-            Self::Video720 => video(6, 500),
-            Self::Video1080 => video(11, 1000),
-            Self::Data => vec![Shape { frame: Frame::equal(4, VIDEO_PAYLOAD), frames_per_s: 25.0, key: None }],
         }
     }
 
     /// Whether each client has one allocation from beginning to end.
     fn holds_allocations(self) -> bool {
-        !matches!(self, Self::Churn | Self::Flood)
+        !matches!(self, Self::Churn | Self::Connect | Self::Flood)
     }
 
     /// Whether it relays packets.
     pub(super) fn relays(self) -> bool {
-        !matches!(self, Self::Churn | Self::Idle | Self::Flood)
+        !matches!(self, Self::Churn | Self::Connect | Self::Idle | Self::Flood)
     }
 }
 
@@ -243,6 +202,8 @@ impl Settings {
     pub fn new(target: SocketAddr, credentials: Credentials) -> Self {
         Self {
             target,
+            transport: Transport::Udp,
+            tls: TlsSettings { server_name: target.ip().to_string(), ..TlsSettings::default() },
             credentials,
             profile: Profile::Raw,
             path: Path::Both,
@@ -313,6 +274,13 @@ impl Settings {
         if !self.steps.is_empty() && self.search.is_some() {
             return Err("steps and a search exclude each other; leave one out".into());
         }
+        let is_datagrams = self.transport == Transport::Udp;
+        if (self.profile == Profile::Flood && !is_datagrams) || (self.profile == Profile::Connect && is_datagrams) {
+            return Err("a flood goes over UDP; cycles of connection over TCP or TLS".into());
+        }
+        if self.merged && !is_datagrams && matches!(self.path, Path::Up | Path::Pair) {
+            return Err("what goes up a stream cannot be merged: it has no datagrams".into());
+        }
         if self.peer.is_some_and(|peer| peer.is_ipv4() != self.target.is_ipv4()) {
             return Err("the peer's address must be of the target's family".into());
         }
@@ -343,7 +311,7 @@ impl Settings {
     pub(super) fn total_rate(&self) -> f64 {
         match self.profile {
             Profile::Raw | Profile::Flood => self.rate.unwrap_or(DEFAULT_RATE),
-            Profile::Churn => self.rate.unwrap_or(0.0),
+            Profile::Churn | Profile::Connect => self.rate.unwrap_or(0.0),
             Profile::Idle => 0.0,
             _ => self.shaped_rate(self.allocations()),
         }
@@ -372,16 +340,6 @@ mod tests {
         assert_eq!(Settings { profile: Profile::Audio, ..settings() }.allocations(), 100);
     }
 
-    /// 11 packets 30 times a second, and 44 more every 10 s; 10 x 1150 and 1000 bytes, and 44 x 1150 more.
-    #[test]
-    fn key_frames_are_part_of_the_rate() {
-        let [_, picture] = Profile::Video1080.shapes(DEFAULT_KEY_FRAMES)[..] else { panic!("voice and picture") };
-        assert!((picture.packets_per_s() - (330.0 + 4.4)).abs() < 1e-9);
-        assert!((picture.bits_per_s() - 8.0 * (30.0 * 12_500.0 + 5060.0)).abs() < 1e-6);
-        let [_, without] = Profile::Video1080.shapes(Duration::ZERO)[..] else { panic!("voice and picture") };
-        assert!((without.packets_per_s() - 330.0).abs() < 1e-9);
-    }
-
     #[test]
     fn what_cannot_be_is_refused_with_a_mend() {
         let wrong = |change: fn(&mut Settings), mend: &str| {
@@ -403,6 +361,9 @@ mod tests {
         wrong(|s| (s.growth, s.ramp) = (Duration::from_secs(1), Duration::from_secs(1)), "while the rate rises");
         wrong(|s| (s.growth, s.profile) = (Duration::from_secs(1), Profile::Churn), "one rate");
         wrong(|s| (s.profile, s.steps) = (Profile::Audio, vec![1.0]), "raw profile");
+        wrong(|s| (s.profile, s.transport) = (Profile::Flood, Transport::Tls), "over UDP");
+        wrong(|s| s.profile = Profile::Connect, "over TCP or TLS");
+        wrong(|s| (s.merged, s.transport, s.path) = (true, Transport::Tcp, Path::Up), "no datagrams");
         wrong(|s| s.peer = Some("::1".parse().unwrap()), "family");
     }
 }

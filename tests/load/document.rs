@@ -22,6 +22,7 @@ pub(crate) fn sample() -> LoadResult {
         flows: 200,
         sent: 300_000,
         not_sent: 0,
+        held_up: Some(0),
         received: 299_970,
         lost: 30,
         loss: 0.0001,
@@ -86,6 +87,7 @@ pub(crate) fn sample() -> LoadResult {
         },
         transport: TransportFacts {
             protocol: "udp".into(),
+            tls: None,
             clients: "shared".into(),
             peers: "shared".into(),
             client_sockets: 1,

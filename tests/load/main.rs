@@ -19,3 +19,4 @@ mod profiles;
 mod readme;
 mod report;
 mod rig;
+mod streams;

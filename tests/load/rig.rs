@@ -16,7 +16,18 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new() -> Self {
-        let relay = Relay::new().replaced("ports = '", "ports = '33000-65535' # '").replaced(
+        Self::with(Relay::new())
+    }
+
+    /// The same, which listens for TCP as well.
+    pub(crate) fn with_tcp() -> Self {
+        let relay = Relay::new();
+        let listener = format!("[[listener]]\naddress = '127.0.0.1:{}'\ntransport = 'tcp'\n[relay]\n", relay.port);
+        Self::with(relay.replaced("[relay]\n", &listener))
+    }
+
+    fn with(relay: Relay) -> Self {
+        let relay = relay.replaced("ports = '", "ports = '33000-65535' # '").replaced(
             "allocations_per_user = 1",
             "allocations_per_user = 100\nallocations_per_user_per_minute = 1000000",
         );

@@ -7,15 +7,15 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::compare::Compare;
-use super::names::{FramingName, PathName, ProfileName};
+use super::names::{FramingName, PathName, ProfileName, TransportName};
 use super::report::Report;
 use super::value::{period, rate, share};
 use crate::load::threshold::Threshold;
 
 /// Put a measured load on a TURN server, and say what became of every packet
 ///
-/// Any server over UDP: turnkeep, coturn, pion and others. Packets leave by a schedule that waits for nobody, each with
-/// a number and its time, and are counted where they arrive: loss, duplicates, order, misdelivery, latency from the
+/// Any server over UDP, TCP or TLS: turnkeep, coturn, pion and others. Packets leave by a schedule that waits for
+/// nobody, each with a number and its time, and are counted where they arrive: loss, duplicates, order, misdelivery, latency from the
 /// intended time on. Unless asked for more it takes 30 seconds, 10,000 packets/s in all and 100 allocations, and it
 /// loads this host and private networks alone. Ctrl-C ends it with the result so far; allocations are given back.
 #[derive(Debug, Args)]
@@ -25,8 +25,9 @@ pub(in crate::cli) struct Load {
     #[command(subcommand)]
     pub(super) command: Option<LoadCommand>,
 
-    /// The server: an address or a name, with a port if it is not 3478
-    #[arg(value_name = "HOST[:PORT]", required = true)]
+    /// The server: an address or a name, with a port if it is not 3478 (over TLS 5349), or a URI such as
+    /// turns:turn.example.org
+    #[arg(value_name = "HOST[:PORT]|URI", required = true)]
     pub(super) target: Option<String>,
 
     /// Log in as this user
@@ -55,10 +56,12 @@ pub(in crate::cli) struct Load {
     /// How clients frame what they send and get
     #[arg(long, value_enum, default_value = "channel", help_heading = "Load")]
     pub(super) framing: FramingName,
-    /// Allocations; of a churn, cycles at once; of a flood, sources [default: 100, of video fewer, of a flood 65,536]
+    /// Allocations; of a churn or of connect, cycles at once; of a flood, sources [default: 100, of video fewer, of a
+    /// flood 65,536]
     #[arg(long, value_name = "N", help_heading = "Load")]
     pub(super) allocations: Option<u32>,
-    /// Packets/s in all (raw), requests/s (flood) [default of both: 10k], or cycles/s (churn) [default: as many as go]
+    /// Packets/s in all (raw), requests/s (flood) [default of both: 10k], or cycles/s (churn, connect) [default: as many
+    /// as go]
     #[arg(long, value_name = "N/S", value_parser = rate, help_heading = "Load")]
     pub(super) rate: Option<f64>,
     /// Payload of a raw packet in bytes, 24 to 9000, of which 24 are the tester's own
@@ -118,6 +121,18 @@ pub(in crate::cli) struct Load {
     #[arg(long, value_name = "PID,…", value_delimiter = ',', help_heading = "Result")]
     pub(super) server_pid: Vec<u32>,
 
+    /// How clients reach the server [default: udp, or what the URI says]
+    #[arg(long, value_enum, help_heading = "Network")]
+    pub(super) transport: Option<TransportName>,
+    /// Authorities, as PEM, that the server's certificate must come from [default: the system's]
+    #[arg(long, value_name = "FILE.pem", help_heading = "Network")]
+    pub(super) ca_file: Option<PathBuf>,
+    /// The name that the certificate must be for, and that is asked for [default: the server's as it is given]
+    #[arg(long, value_name = "NAME", help_heading = "Network")]
+    pub(super) server_name: Option<String>,
+    /// Take whatever certificate the server shows: for test certificates
+    #[arg(long, conflicts_with = "ca_file", help_heading = "Network")]
+    pub(super) insecure: bool,
     /// Where the peers are: an address of this host [default: addresses of 127.128.0.0/10 for a loopback server, else
     /// the one that the server is reached from]
     #[arg(long, value_name = "ADDRESS", help_heading = "Network")]
@@ -145,6 +160,7 @@ Examples:
   turnkeep load 127.0.0.1 --secret-file secret --path up --allocations 1000 --rate 50k --server-pid 4711 --cpu 1
   turnkeep load 127.0.0.1 --secret-file secret --find-capacity --allocations 1000 --json capacity.json
   turnkeep load 127.0.0.1 --secret-file secret --profile churn --duration 10s --report churn.html
+  turnkeep load turns:127.0.0.1 --insecure --secret-file secret --profile connect --duration 10s
 
 Conditions of --fail-if: loss, duplicates, reordered, cpu-share (in %); p50, p90, p99, p99.9, p99.99, max, setup, cpu,
 lateness (times: ns, us, ms, s); misdelivered, corrupted, setup-failed, errors, memory (bytes per allocation), rate

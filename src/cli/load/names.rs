@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use crate::load::settings::{self, Framing, Profile};
+use crate::load::settings::{self, Framing, Profile, Transport};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum ProfileName {
@@ -23,10 +23,19 @@ pub(super) enum ProfileName {
     Data,
     /// Cycles of allocation: challenge, allocate, permission, channel, free
     Churn,
+    /// Cycles of connection over TCP or TLS: connect, full handshake, one Binding, close
+    Connect,
     /// Allocations that carry nothing
     Idle,
     /// Allocate requests without credentials, from many sources
     Flood,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum TransportName {
+    Udp,
+    Tcp,
+    Tls,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -59,8 +68,19 @@ impl From<ProfileName> for Profile {
             ProfileName::Video1080 => Self::Video1080,
             ProfileName::Data => Self::Data,
             ProfileName::Churn => Self::Churn,
+            ProfileName::Connect => Self::Connect,
             ProfileName::Idle => Self::Idle,
             ProfileName::Flood => Self::Flood,
+        }
+    }
+}
+
+impl From<TransportName> for Transport {
+    fn from(name: TransportName) -> Self {
+        match name {
+            TransportName::Udp => Self::Udp,
+            TransportName::Tcp => Self::Tcp,
+            TransportName::Tls => Self::Tls,
         }
     }
 }

@@ -1,35 +1,127 @@
-//! Which server is meant.
+//! Which server is meant, and how it is reached: an address, a name, or a TURN URI (RFC 7065).
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
-/// As RFC 8656 §6 says.
-const PORT: u16 = 3478;
+use crate::load::settings::Transport;
 
-/// The first address of `target`; IPv4 before IPv6 where a name has both.
-pub(super) fn resolve(target: &str) -> Result<SocketAddr, String> {
-    if let Ok(ip) = target.trim_matches(['[', ']']).parse::<IpAddr>() {
-        return Ok(SocketAddr::new(ip, PORT));
+/// As RFC 8656 §6 says; over TLS the second.
+const PORT: u16 = 3478;
+const TLS_PORT: u16 = 5349;
+
+/// A server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) address: SocketAddr,
+    pub(super) transport: Transport,
+    /// The address or the name as it was written: the one that the server's certificate is for.
+    pub(super) host: String,
+}
+
+/// Reads `target`, and looks its name up; IPv4 before IPv6 where it has both. `transport` is what was asked for beside
+/// it.
+///
+/// # Errors
+/// A sentence.
+pub(super) fn resolve(target: &str, transport: Option<Transport>) -> Result<Target, String> {
+    let (place, said) = uri(target)?;
+    if let (Some(said), Some(asked)) = (said, transport)
+        && said != asked
+    {
+        return Err(format!("\"{target}\" says {}, and --transport {}", said.name(), asked.name()));
     }
-    let with_port = if target.contains(':') { target.to_owned() } else { format!("{target}:{PORT}") };
-    let mut found: Vec<_> = match with_port.to_socket_addrs() {
-        Ok(found) => found.collect(),
-        Err(error) => return Err(format!("\"{target}\" is no server's address: {error}")),
+    let transport = said.or(transport).unwrap_or(Transport::Udp);
+    let (host, port) = host_and_port(place);
+    let port = match port {
+        None if transport == Transport::Tls => TLS_PORT,
+        None => PORT,
+        Some(port) => port.parse().map_err(|_| format!("\"{target}\" has no port that can be"))?,
     };
+    let address = match host.parse::<IpAddr>() {
+        Ok(ip) => SocketAddr::new(ip, port),
+        Err(_) => look_up(host, port).map_err(|error| format!("\"{target}\" is no server's address: {error}"))?,
+    };
+    Ok(Target { address, transport, host: host.to_owned() })
+}
+
+/// What a URI says, or what is none.
+fn uri(target: &str) -> Result<(&str, Option<Transport>), String> {
+    let (rest, is_secure) = match (target.strip_prefix("turn:"), target.strip_prefix("turns:")) {
+        (Some(rest), _) => (rest, false),
+        (_, Some(rest)) => (rest, true),
+        (None, None) => return Ok((target, None)),
+    };
+    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let transport = match (query.strip_prefix("transport="), is_secure) {
+        (None, _) if !query.is_empty() => Err(format!("\"{query}\" is no part of a TURN URI (RFC 7065)")),
+        (None | Some("udp"), false) => Ok(Transport::Udp),
+        (Some("tcp"), false) => Ok(Transport::Tcp),
+        (None | Some("tcp"), true) => Ok(Transport::Tls),
+        (Some("udp"), true) => Err("turns: over UDP is DTLS, which the load tester does not speak".to_owned()),
+        (Some(other), _) => Err(format!("there is no transport \"{other}\" in a TURN URI (RFC 7065)")),
+    };
+    transport.map(|transport| (place, Some(transport)))
+}
+
+/// `host`, `host:port`, `[v6]`, `[v6]:port`, `v6`.
+fn host_and_port(place: &str) -> (&str, Option<&str>) {
+    if let Some((host, rest)) = place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return (host, rest.strip_prefix(':'));
+    }
+    match place.split_once(':') {
+        Some((host, port)) if !port.contains(':') => (host, Some(port)),
+        _ => (place, None),
+    }
+}
+
+fn look_up(host: &str, port: u16) -> Result<SocketAddr, String> {
+    let mut found: Vec<_> = (host, port).to_socket_addrs().map_err(|error| error.to_string())?.collect();
     found.sort_by_key(SocketAddr::is_ipv6);
-    found.first().copied().ok_or_else(|| format!("\"{target}\" has no address"))
+    found.first().copied().ok_or_else(|| "the name has none".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn found(target: &str) -> Result<(String, Transport), String> {
+        resolve(target, None).map(|target| (target.address.to_string(), target.transport))
+    }
+
     #[test]
     fn a_target_has_a_port() {
-        assert_eq!(resolve("127.0.0.1"), Ok("127.0.0.1:3478".parse().unwrap()));
-        assert_eq!(resolve("127.0.0.1:99"), Ok("127.0.0.1:99".parse().unwrap()));
-        assert_eq!(resolve("[::1]"), Ok("[::1]:3478".parse().unwrap()));
-        assert_eq!(resolve("::1"), Ok("[::1]:3478".parse().unwrap()));
-        assert_eq!(resolve("[::1]:99"), Ok("[::1]:99".parse().unwrap()));
-        assert!(resolve("127.0.0.1:x").is_err());
+        for (target, address) in [
+            ("127.0.0.1", "127.0.0.1:3478"),
+            ("127.0.0.1:99", "127.0.0.1:99"),
+            ("[::1]", "[::1]:3478"),
+            ("::1", "[::1]:3478"),
+            ("[::1]:99", "[::1]:99"),
+        ] {
+            assert_eq!(found(target), Ok((address.into(), Transport::Udp)));
+        }
+        assert!(found("127.0.0.1:x").is_err() && found("[::1").is_err());
+    }
+
+    /// RFC 7065 §3.
+    #[test]
+    fn a_uri_says_how_as_well() {
+        for (target, address, transport) in [
+            ("turn:127.0.0.1", "127.0.0.1:3478", Transport::Udp),
+            ("turn:127.0.0.1:99?transport=tcp", "127.0.0.1:99", Transport::Tcp),
+            ("turns:[::1]", "[::1]:5349", Transport::Tls),
+            ("turns:127.0.0.1:443?transport=tcp", "127.0.0.1:443", Transport::Tls),
+        ] {
+            assert_eq!(found(target), Ok((address.into(), transport)));
+        }
+        assert!(found("turns:127.0.0.1?transport=udp").is_err_and(|error| error.contains("DTLS")));
+        assert!(found("turn:127.0.0.1?transport=sctp").is_err_and(|error| error.contains("sctp")));
+        assert!(found("turn:127.0.0.1?ttl=3").is_err_and(|error| error.contains("ttl=3")));
+    }
+
+    #[test]
+    fn what_is_asked_for_beside_it_counts_unless_it_differs() {
+        let tls = resolve("127.0.0.1", Some(Transport::Tls)).unwrap();
+        assert_eq!((tls.address.port(), tls.host.as_str()), (5349, "127.0.0.1"));
+        assert!(resolve("turn:127.0.0.1?transport=tcp", Some(Transport::Tcp)).is_ok());
+        assert!(resolve("turn:127.0.0.1", Some(Transport::Tls)).is_err_and(|error| error.contains("--transport tls")));
     }
 }

@@ -65,6 +65,15 @@ pub(crate) fn report_losses(socket: BorrowedFd<'_>) -> io::Result<()> {
     set(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)
 }
 
+/// Leaves the port open when the socket is bound, for connect(2) to choose: one that serves for connections from other
+/// addresses, or to others, may serve again (ip(7), IP_BIND_ADDRESS_NO_PORT).
+///
+/// # Errors
+/// A kernel before 4.2.
+pub(crate) fn choose_port_when_connecting(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set(socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
+}
+
 fn set(socket: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
     const SIZE: libc::socklen_t = 4;
     const _: () = assert!(size_of::<libc::c_int>() == SIZE as usize);

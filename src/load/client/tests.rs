@@ -1,6 +1,7 @@
 //! The client against answers that a test writes.
 
 use super::*;
+use crate::wire::Method;
 use crate::wire::attribute::Encode;
 
 const PEER: &str = "192.0.2.9:4000";
@@ -17,7 +18,7 @@ struct Rig {
 impl Rig {
     fn new() -> Self {
         let login = Login { username: "alice".into(), password: String::from("sesame").into() };
-        let mut client = Client::new(login, ChannelNumber::new(0x4001));
+        let mut client = Client::new(login, Life::Datagrams, ChannelNumber::new(0x4001));
         client.start();
         Self { client, now_ns: 0, out: [0; MAX_REQUEST], ids: 0 }
     }
@@ -123,6 +124,7 @@ fn requests_are_sent_again_and_given_up() {
             Poll::Send { again, .. } => sent.push((rig.now_ns / 1_000_000, again, rig.out[8])),
             Poll::Told(told) => break told,
             Poll::Idle => rig.now_ns = rig.client.deadline().unwrap(),
+            Poll::Connect => panic!("there is nothing to connect"),
         }
     };
     let at = [0, 500, 1500, 3500, 7500, 15_500, 31_500];

@@ -51,7 +51,7 @@ const PEER_SOCKETS: u32 = 4;
 /// 127.64.0.1 and on are clients, 127.128.0.1 and on peers: 4 million each.
 pub(super) const CLIENT_BASE: u32 = u32::from_be_bytes([127, 64, 0, 1]);
 pub(super) const PEER_BASE: u32 = u32::from_be_bytes([127, 128, 0, 1]);
-const ADDRESSES: u32 = (1 << 22) - 2;
+pub(super) const ADDRESSES: u32 = (1 << 22) - 2;
 /// Ports of wildcard sockets, below those that relays and kernels choose from. Each run begins elsewhere in them: the
 /// 5-tuples of the last one may still rest at the server, which answers 437 then (RFC 8656 §7.2).
 const PORTS: std::ops::Range<u16> = 20_000..30_000;
@@ -233,7 +233,7 @@ fn udp_socket(at: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// Where client `number` sends from: each of `sources` in turn, or what the kernel chooses.
-fn source_of(sources: &[IpAddr], target: SocketAddr, number: u32) -> SocketAddr {
+pub(super) fn source_of(sources: &[IpAddr], target: SocketAddr, number: u32) -> SocketAddr {
     let any = if target.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
     let index = if sources.is_empty() { 0 } else { number as usize % sources.len() };
     SocketAddr::new(sources.get(index).copied().unwrap_or(any), 0)

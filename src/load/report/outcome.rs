@@ -86,7 +86,7 @@ fn by_rate(result: &LoadResult, page: &mut Page) {
 
 pub(super) fn churn(result: &LoadResult, page: &mut Page) {
     let Some(churn) = &result.churn else { return };
-    page.element("h2", "Cycles of allocation");
+    page.element("h2", if result.plan.profile == "connect" { "Cycles of connection" } else { "Cycles of allocation" });
     let pace = if churn.closed_loop { "each as soon as another had ended" } else { "by a schedule" };
     page.facts(&[
         ("begun", format!("{}, {pace}", units::count(churn.begun))),
@@ -144,7 +144,8 @@ pub(super) fn setup(result: &LoadResult, page: &mut Page) {
 
 /// As they happen.
 pub(in crate::load) fn steps_in_order(result: &LoadResult) -> impl Iterator<Item = (&str, &Latency)> {
-    const ORDER: [&str; 7] = ["challenge", "allocate", "permission", "channel", "total", "refresh", "free"];
+    const ORDER: [&str; 10] =
+        ["connect", "tls", "binding", "challenge", "allocate", "permission", "channel", "total", "refresh", "free"];
     let place = |name: &str| ORDER.iter().position(|known| *known == name).unwrap_or(ORDER.len());
     let mut steps: Vec<_> = result.setup.steps.iter().map(|(name, latency)| (name.as_str(), latency)).collect();
     steps.sort_by_key(|(name, _)| place(name));

@@ -112,6 +112,7 @@ fn transport_facts(transport: &TransportFacts) -> Vec<(&'static str, String)> {
     let sockets = |kind: &str, count: u32| if kind.is_empty() { String::new() } else { format!("{kind} ({count})") };
     vec![
         ("transport", transport.protocol.clone()),
+        ("TLS", transport.tls.clone().unwrap_or_default()),
         ("client sockets", sockets(&transport.clients, transport.client_sockets)),
         ("peer sockets", sockets(&transport.peers, transport.peer_sockets)),
         ("receive buffer", units::bytes(transport.receive_buffer_bytes as f64)),
