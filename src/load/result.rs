@@ -198,8 +198,8 @@ pub struct Setup {
     /// From the first request to the answer of the last.
     pub duration_s: f64,
     /// Time from a request's first sending to its answer, by step: over streams `connect` (TCP) and `tls` (from then to
-    /// the end of TLS's handshake), of cycles of connection `binding`; `challenge` (Allocate answered 401),
-    /// `allocate`, `permission`, `channel`, `refresh`, `free` (Refresh 0); and `total`, from the intended start of a client to the
+    /// the end of TLS's handshake), of cycles of connection `binding`; `challenge` (Allocate answered 401), `allocate`,
+    /// `permission`, `channel`, `refresh`, `free` (Refresh 0); and `total`, from the intended start of a client to the
     /// answer of its last request before traffic.
     pub steps: BTreeMap<String, Latency>,
 }
