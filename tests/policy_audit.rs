@@ -49,6 +49,7 @@ fn allocation(user: &str) -> AllocationRecord {
         who: who(user),
         path: path("198.51.100.23:51944"),
         relayed: RelayedAddr("203.0.113.10:50312".parse().unwrap()),
+        also: None,
         opened: at(1000),
     }
 }

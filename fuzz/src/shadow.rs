@@ -299,6 +299,7 @@ impl Shadow {
                     sum.packets_to_client += totals.packets_to_client;
                     sum.bytes_to_client += totals.bytes_to_client;
                 }
+                Event::Narrowed { .. } => unreachable!("nobody asks for two addresses"),
                 Event::Denied { .. } => {}
             }
         }

@@ -25,6 +25,7 @@ mod packet;
 mod port_pool;
 mod relay_range;
 mod relay_socket;
+mod reservations;
 pub mod sim;
 mod stream;
 pub(crate) mod sys;
@@ -162,6 +163,13 @@ impl Engine {
     /// What each relay socket of `family` has to keep packets in; none if the family is not offered.
     pub fn relay_buffers(&self, family: Family) -> Option<Buffers> {
         self.ranges.of(family).map(|range| range.buffers())
+    }
+
+    /// Gives reserved ports back whose time is over, as every use of the ports does, and returns how many still wait
+    /// for their token. To be called now and then, or the last ones stay reserved until somebody asks for a port.
+    pub fn release_reserved(&self) -> usize {
+        let ranges = [Family::V4, Family::V6].into_iter().filter_map(|family| self.ranges.of(family));
+        ranges.map(|range| range.sweep()).sum()
     }
 
     /// How the relay ports of `family` are used, by all workers; none if it is not offered.

@@ -118,6 +118,28 @@ impl PortPool {
         Some(LeasedPort(port))
     }
 
+    /// Takes an even port and the next higher one, each pair of free ones with the same chance. What rests does not
+    /// count: whoever wants a pair can do with one port if there is none.
+    pub fn lease_pair(&mut self, now: Instant, entropy: &mut impl Entropy) -> Option<[LeasedPort; 2]> {
+        self.settle(now);
+        let [even, odd] = &mut self.halves;
+        let mut is_free = vec![false; usize::from(u16::MAX) + 1];
+        odd.free.iter().for_each(|port| is_free[usize::from(port.get())] = true);
+        let has_next = |port: &NonZeroU16| is_free[usize::from(port.get()) + 1];
+        let pairs = even.free.iter().filter(|port| has_next(port)).count();
+        if pairs == 0 {
+            return None;
+        }
+        let drawn = below(pairs, entropy);
+        let (at, _) = even.free.iter().enumerate().filter(|(_, port)| has_next(port)).nth(drawn)?;
+        let first = even.free.swap_remove(at);
+        let second = first.checked_add(1)?;
+        let at = odd.free.iter().position(|port| *port == second)?;
+        odd.free.swap_remove(at);
+        self.leased += 2;
+        Some([LeasedPort(first), LeasedPort(second)])
+    }
+
     /// Gives a port back; it rests.
     pub fn release(&mut self, LeasedPort(port): LeasedPort, now: Instant) {
         let at = self.settle(now);

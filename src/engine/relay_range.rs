@@ -15,10 +15,11 @@ use super::clock::Clock;
 use super::config::RelayConfig;
 use super::error::EngineError;
 use super::port_pool::{LeasedPort, PortPool, PortUsage};
+use super::reservations::Reservations;
 use super::sys::is_out_of_descriptors;
 use super::udp_socket;
 use crate::relay::seam::Entropy;
-use crate::relay::{Family, PeerAddr, PortParity, RelayFailure, RelayedAddr};
+use crate::relay::{Family, Instant, PeerAddr, PortParity, PortWish, RelayFailure, RelayedAddr, Reservation};
 
 /// The relayed addresses of one family.
 #[derive(Debug)]
@@ -31,7 +32,20 @@ pub(super) struct RelayRange {
     granted: Buffers,
     clock: Clock,
     /// Locked when a relay socket is opened or closed, never for a packet.
-    pool: Mutex<PortPool>,
+    pools: Mutex<Ports>,
+}
+
+/// The ports of a range, and those that wait for a token: with their sockets, so that no other program takes them.
+#[derive(Debug)]
+struct Ports {
+    pool: PortPool,
+    reserved: Reservations<Reserved>,
+}
+
+#[derive(Debug)]
+struct Reserved {
+    socket: Socket,
+    port: LeasedPort,
 }
 
 /// Ports of one range that are tried for one allocation, while other programs turn out to hold them.
@@ -55,27 +69,80 @@ impl RelayRange {
             buffer,
             granted,
             clock,
-            pool: Mutex::new(PortPool::new(config.ports.clone(), config.rest)),
+            pools: Mutex::new(Ports {
+                pool: PortPool::new(config.ports.clone(), config.rest),
+                reserved: Reservations::new(),
+            }),
         }))
     }
 
-    /// Opens a socket on a random port.
+    /// Opens a socket on a random port, or on the one that was reserved.
     pub(super) fn open(
+        self: &Arc<Self>,
+        wish: &PortWish,
+        entropy: &mut impl Entropy,
+    ) -> Result<(Socket, PortLease), OpenError> {
+        match wish {
+            PortWish::Single(parity) => self.open_single(*parity, entropy),
+            PortWish::Pair(reservation) => self.open_pair(reservation, entropy),
+            PortWish::Reserved(reservation) => {
+                let reserved = self.ports().reserved.redeem(self.clock.instant(), reservation);
+                let Reserved { socket, port } = reserved.ok_or(OpenError::NotReserved)?;
+                Ok((socket, PortLease { port: Some(port), range: self.clone() }))
+            }
+        }
+    }
+
+    /// Opens a socket on an even port, and reserves the next.
+    fn open_pair(
+        self: &Arc<Self>,
+        reservation: &Reservation,
+        entropy: &mut impl Entropy,
+    ) -> Result<(Socket, PortLease), OpenError> {
+        for _ in 0..MAX_TRIES {
+            let now = self.clock.instant();
+            let pair = {
+                let mut ports = self.ports();
+                if ports.reserved.is_full() { None } else { ports.pool.lease_pair(now, entropy) }
+            };
+            let pair =
+                pair.ok_or(OpenError::Exhausted)?.map(|port| PortLease { port: Some(port), range: self.clone() });
+            let [first, second] = pair.map(|lease| self.bind(lease));
+            let (Some(first), Some((socket, mut second))) = (first?, second?) else { continue };
+            if let Some(port) = second.port.take() {
+                let (now, kept) = (self.clock.instant(), Reserved { socket, port });
+                self.ports().reserved.keep(now, reservation.clone(), kept);
+            }
+            return Ok(first);
+        }
+        Err(OpenError::Exhausted)
+    }
+
+    fn open_single(
         self: &Arc<Self>,
         parity: PortParity,
         entropy: &mut impl Entropy,
     ) -> Result<(Socket, PortLease), OpenError> {
-        let socket = udp_socket::open(self.family(), self.buffer)?;
         for _ in 0..MAX_TRIES {
-            let port = self.pool().lease(self.clock.instant(), parity, entropy).ok_or(OpenError::Exhausted)?;
-            let lease = PortLease { port: Some(port), range: self.clone() };
-            match socket.bind(&SocketAddr::new(self.bind, lease.number()).into()) {
-                Ok(()) => return Ok((socket, lease)),
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => lease.set_aside(),
-                Err(error) => return Err(error.into()),
+            let port = self.ports().pool.lease(self.clock.instant(), parity, entropy).ok_or(OpenError::Exhausted)?;
+            if let Some(opened) = self.bind(PortLease { port: Some(port), range: self.clone() })? {
+                return Ok(opened);
             }
         }
         Err(OpenError::Exhausted)
+    }
+
+    /// A socket on the port of `lease`; none if another program holds it.
+    fn bind(&self, lease: PortLease) -> Result<Option<(Socket, PortLease)>, OpenError> {
+        let socket = udp_socket::open(self.family(), self.buffer)?;
+        match socket.bind(&SocketAddr::new(self.bind, lease.number()).into()) {
+            Ok(()) => Ok(Some((socket, lease))),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                lease.set_aside();
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Whether `peer` is one of them, by what is advertised.
@@ -112,12 +179,28 @@ impl RelayRange {
 
     /// How its ports are used.
     pub(super) fn usage(&self) -> PortUsage {
-        self.pool().usage(self.clock.instant())
+        self.ports().pool.usage(self.clock.instant())
     }
 
-    fn pool(&self) -> MutexGuard<'_, PortPool> {
-        // The pool's methods do not panic half-way, so what a panic elsewhere left behind is whole.
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Gives back what was reserved for nobody who came, and returns how many ports are still reserved.
+    pub(super) fn sweep(&self) -> usize {
+        self.ports().reserved.len()
+    }
+
+    fn ports(&self) -> MutexGuard<'_, Ports> {
+        // None of the methods panics half-way, so what a panic elsewhere left behind is whole.
+        let mut ports = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        ports.sweep(self.clock.instant());
+        ports
+    }
+}
+
+impl Ports {
+    fn sweep(&mut self, now: Instant) {
+        while let Some(Reserved { socket, port }) = self.reserved.pop_over(now) {
+            drop(socket);
+            self.pool.release(port, now);
+        }
     }
 }
 
@@ -133,6 +216,8 @@ fn try_bind(address: IpAddr, buffer: usize) -> io::Result<Buffers> {
 pub(super) enum OpenError {
     /// No port is free and rested.
     Exhausted,
+    /// Nothing is kept under the token.
+    NotReserved,
     /// What the kernel says.
     System(io::Error),
 }
@@ -147,6 +232,7 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exhausted => f.write_str("no port of the range is free and rested"),
+            Self::NotReserved => f.write_str("nothing is reserved under the token"),
             Self::System(error) => error.fmt(f),
         }
     }
@@ -157,6 +243,7 @@ impl OpenError {
     pub(super) fn failure(&self) -> RelayFailure {
         match self {
             Self::Exhausted => RelayFailure::PortsExhausted,
+            Self::NotReserved => RelayFailure::NotReserved,
             Self::System(error) if is_out_of_descriptors(error) => RelayFailure::DescriptorsExhausted,
             Self::System(_) => RelayFailure::Refused,
         }
@@ -189,7 +276,7 @@ impl PortLease {
     /// Another program holds it.
     fn set_aside(mut self) {
         if let Some(port) = self.port.take() {
-            self.range.pool().set_aside(port, self.range.clock.instant());
+            self.range.ports().pool.set_aside(port, self.range.clock.instant());
         }
     }
 }
@@ -197,7 +284,7 @@ impl PortLease {
 impl Drop for PortLease {
     fn drop(&mut self) {
         if let Some(port) = self.port.take() {
-            self.range.pool().release(port, self.range.clock.instant());
+            self.range.ports().pool.release(port, self.range.clock.instant());
         }
     }
 }
@@ -240,7 +327,7 @@ mod tests {
         let port = other.local_addr().unwrap().port();
         let range = range_of(port..=port, Ipv4Addr::LOCALHOST);
         let mut entropy = SystemEntropy::new().unwrap();
-        assert!(matches!(range.open(PortParity::Any, &mut entropy), Err(OpenError::Exhausted)));
+        assert!(matches!(range.open(&PortWish::Single(PortParity::Any), &mut entropy), Err(OpenError::Exhausted)));
         assert_eq!(range.usage(), PortUsage { set_aside: 1, ..PortUsage::default() });
     }
 
@@ -249,7 +336,7 @@ mod tests {
         let port = free_port();
         let range = range_of(port..=port, Ipv4Addr::new(192, 0, 2, 1));
         let mut entropy = SystemEntropy::new().unwrap();
-        let (socket, lease) = range.open(PortParity::Any, &mut entropy).unwrap();
+        let (socket, lease) = range.open(&PortWish::Single(PortParity::Any), &mut entropy).unwrap();
         assert_eq!(socket.local_addr().unwrap().as_socket().unwrap(), SocketAddr::new(range.bind, port));
         assert_eq!(lease.advertised().0, SocketAddr::new(range.advertise, port));
         assert_eq!(range.usage(), PortUsage { used: 1, ..PortUsage::default() });
@@ -277,7 +364,8 @@ mod tests {
     #[test]
     fn an_ipv6_range_opens_ipv6_sockets() {
         let range = RelayRange::new(&RelayConfig::at(Ipv6Addr::LOCALHOST), 64 << 10, Clock::start()).unwrap();
-        let (socket, lease) = range.open(PortParity::Even, &mut SystemEntropy::new().unwrap()).unwrap();
+        let (socket, lease) =
+            range.open(&PortWish::Single(PortParity::Even), &mut SystemEntropy::new().unwrap()).unwrap();
         assert!(socket.only_v6().unwrap());
         assert_eq!(lease.advertised().port() % 2, 0);
         assert_eq!((range.family(), lease.advertised().family()), (Family::V6, Family::V6));

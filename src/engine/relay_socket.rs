@@ -15,7 +15,7 @@ use super::outbox::Queue;
 use super::relay_range::{OpenError, PortLease, RelayRange};
 use super::sys::epoll::Epoll;
 use crate::relay::seam::Entropy;
-use crate::relay::{Family, PeerAddr, PortParity, RelayId, RelayedAddr};
+use crate::relay::{Family, PeerAddr, PortWish, RelayId, RelayedAddr};
 
 /// The relay sockets of one worker.
 pub(super) struct RelaySockets {
@@ -68,13 +68,13 @@ impl RelaySockets {
     pub(super) fn open(
         &mut self,
         relay: RelayId,
-        wanted: (Family, PortParity),
+        wanted: (Family, &PortWish),
         entropy: &mut impl Entropy,
         watch: (&Epoll, u64),
     ) -> Result<RelayedAddr, OpenError> {
-        let (family, parity) = wanted;
+        let (family, wish) = wanted;
         let range = self.ranges.of(family).ok_or_else(|| std::io::Error::from(std::io::ErrorKind::AddrNotAvailable))?;
-        let (socket, lease) = range.open(parity, entropy)?;
+        let (socket, lease) = range.open(wish, entropy)?;
         let (epoll, token) = watch;
         epoll.add(socket.as_fd(), token)?;
         let advertised = lease.advertised();
@@ -193,7 +193,7 @@ mod tests {
     use crate::engine::clock::Clock;
     use crate::engine::config::RelayConfig;
     use crate::engine::entropy::SystemEntropy;
-    use crate::relay::RelayFailure;
+    use crate::relay::{PortParity, RelayFailure};
     use std::net::Ipv4Addr;
 
     #[test]
@@ -202,7 +202,7 @@ mod tests {
         let mut relays = RelaySockets::new(Ranges { v4: Some(range.clone()), v6: None });
         let (epoll, mut entropy) = (Epoll::new().unwrap(), SystemEntropy::new().unwrap());
         let mut open = |relays: &mut RelaySockets, relay, family| {
-            relays.open(relay, (family, PortParity::Any), &mut entropy, (&epoll, 0))
+            relays.open(relay, (family, &PortWish::Single(PortParity::Any)), &mut entropy, (&epoll, 0))
         };
         let [old, new] = [1, 2].map(|generation| RelayId { slot: 3, generation });
 

@@ -1,19 +1,14 @@
-//! One allocation (RFC 8656 §3.2) and the table of all of one worker's.
+//! One allocation (RFC 8656 §6): one relayed transport address, or one of each family.
 
-use std::hint::black_box;
 use std::net::IpAddr;
 use std::time::Duration;
-
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
 
 use super::addr::{Family, Path, RelayedAddr};
 use super::channel::Channels;
 use super::clock::{Instant, Now};
-use super::command::RelayId;
+use super::command::{RelayFailure, RelayId, Token};
 use super::event::{AllocationRecord, AllocationUuid, Totals};
-use super::five_tuple::FiveTuple;
-use super::limits::{MAX_ALLOCATIONS, REFRESH_RECORD_EVERY};
+use super::limits::{ICMP_BURST, ICMP_EVERY, REFRESH_RECORD_EVERY};
 use super::permission::Permissions;
 use super::seam::{Identity, PeerPorts};
 use super::verdict::Verdict;
@@ -31,9 +26,19 @@ pub(super) struct Allocation<L> {
     pub(super) key: LongTermKey,
     /// The Allocate's transaction id: its retransmission gets the same answer.
     pub(super) transaction_id: TransactionId,
-    pub(super) stage: Stage,
-    /// The Allocate asked for this further family, which is not offered (ADDRESS-ERROR-CODE, RFC 8656 §7.2 step 9).
-    pub(super) refused_family: Option<u8>,
+    /// While its relay sockets are being opened.
+    pub(super) opening: Option<Opening>,
+    /// The relayed address whose socket has the allocation's own id; none before it is open, and once it is gone while
+    /// that of the other family stands.
+    pub(super) first: Option<RelayedAddr>,
+    /// When `first` ends unless refreshed; in the past while there is none.
+    pub(super) expires: Instant,
+    /// The relayed address of the other family, from when it is asked for until it is gone.
+    pub(super) second: Option<Box<Second>>,
+    /// The further family that cannot be had, and why (ADDRESS-ERROR-CODE, RFC 8656 §7.2 step 9).
+    pub(super) address_error: Option<(Family, AddressError)>,
+    /// What the next port was reserved under (EVEN-PORT with the R bit, RFC 8656 §7.2).
+    pub(super) token: Option<Token>,
     /// What the last success response said.
     pub(super) lifetime: Duration,
     pub(super) opened: Now,
@@ -42,6 +47,8 @@ pub(super) struct Allocation<L> {
     pub(super) totals: Totals,
     /// Before that the audit trail hears of no refresh.
     pub(super) refresh_recorded_from: Instant,
+    /// When the client has heard of no ICMP error for long enough to hear of as many as it may.
+    pub(super) icmp_rested: Instant,
     /// Somebody else asked for an allocation on this 5-tuple: nothing from peers is sent there until the owner has
     /// authenticated again (RFC 8656 §7.4).
     pub(super) suspended: bool,
@@ -49,23 +56,27 @@ pub(super) struct Allocation<L> {
     pub(super) lease: L,
 }
 
-const _: () = assert!(size_of::<Allocation<()>>() <= 416, "there may be a million of them");
+const _: () = assert!(size_of::<Allocation<()>>() <= 448, "there may be a million of them");
 
-/// How far an allocation has come.
+/// The second relayed address of a dual allocation.
+pub(super) struct Second {
+    /// The name of its socket.
+    pub(super) relay: RelayId,
+    /// None before it is open.
+    pub(super) relayed: Option<RelayedAddr>,
+    /// Each address has a lifetime of its own (RFC 8656 §6).
+    pub(super) expires: Instant,
+}
+
+/// An Allocate whose relay sockets are being opened: the client has no answer yet.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Stage {
-    /// The relay socket is being opened; the client has no answer yet.
-    Opening {
-        /// What its answer will need.
-        answer: PendingAnswer,
-    },
-    /// It relays until it expires.
-    Open {
-        /// Told to the client as XOR-RELAYED-ADDRESS.
-        relayed: RelayedAddr,
-        /// When it ends unless refreshed.
-        expires: Instant,
-    },
+pub(super) struct Opening {
+    /// What its answer will need.
+    pub(super) answer: PendingAnswer,
+    /// Sockets that nothing was heard of.
+    pub(super) waits_for: u8,
+    /// Why the first one of those that were refused was.
+    pub(super) failure: Option<RelayFailure>,
 }
 
 /// How an Allocate wants its success response, beyond what the allocation itself says.
@@ -77,18 +88,103 @@ pub(super) struct PendingAnswer {
     pub(super) sha256: bool,
 }
 
+/// Why a further family cannot be had (RFC 8656 §18.12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AddressError {
+    /// 440.
+    NotSupported,
+    /// 508.
+    NoCapacity,
+}
+
 impl<L> Allocation<L> {
-    /// The relayed address, while the allocation relays.
-    pub(super) fn relayed(&self, now: Instant) -> Option<RelayedAddr> {
-        match self.stage {
-            Stage::Open { relayed, expires } if expires > now => Some(relayed),
-            Stage::Open { .. } | Stage::Opening { .. } => None,
+    /// It relays: one of its addresses does.
+    pub(super) fn is_open(&self, now: Instant) -> bool {
+        self.expires > now || self.second.as_ref().is_some_and(|second| second.expires > now)
+    }
+
+    /// The socket that reaches peers of this family. `own` is the allocation's id, and the socket of a single address:
+    /// its channels and permissions are all of its family.
+    #[inline]
+    pub(super) fn outlet(&self, own: RelayId, family: Family, now: Instant) -> Option<RelayId> {
+        match &self.second {
+            None => (self.expires > now).then_some(own),
+            Some(second) => self.outlet_of_two(own, second, family, now),
         }
     }
 
-    /// Its lifetime has passed, though the timer may not have come round to it.
+    fn outlet_of_two(&self, own: RelayId, second: &Second, family: Family, now: Instant) -> Option<RelayId> {
+        let is_it = |relayed: Option<RelayedAddr>| relayed.is_some_and(|relayed| relayed.family() == family);
+        if is_it(self.first) && self.expires > now {
+            return Some(own);
+        }
+        (is_it(second.relayed) && second.expires > now).then_some(second.relay)
+    }
+
+    /// Whether it has an address of this family that relays.
+    pub(super) fn has(&self, family: Family, now: Instant) -> bool {
+        self.addresses(now).any(|(relayed, _)| relayed.family() == family)
+    }
+
+    /// The addresses that relay, and when each ends.
+    pub(super) fn addresses(&self, now: Instant) -> impl Iterator<Item = (RelayedAddr, Instant)> {
+        let first = self.first.map(|relayed| (relayed, self.expires));
+        let second = self.second.as_ref().and_then(|second| Some((second.relayed?, second.expires)));
+        first.into_iter().chain(second).filter(move |(_, expires)| *expires > now)
+    }
+
+    /// When the first of its addresses ends; none before it is open.
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        let first = self.first.map(|_| self.expires);
+        let second = self.second.as_ref().and_then(|second| second.relayed.map(|_| second.expires));
+        first.into_iter().chain(second).min()
+    }
+
+    /// All of its lifetimes have passed, though the timer may not have come round to it.
     pub(super) fn is_over(&self, now: Instant) -> bool {
-        matches!(self.stage, Stage::Open { expires, .. } if expires <= now)
+        self.opening.is_none() && !self.is_open(now)
+    }
+
+    /// The socket `relay` is open: its address begins, for `lifetime` from `now`. `own` is the allocation's id.
+    pub(super) fn begin(&mut self, own: RelayId, relay: RelayId, relayed: RelayedAddr, now: Instant) {
+        let until = now.after(self.lifetime);
+        match &mut self.second {
+            Some(second) if relay == second.relay => (second.relayed, second.expires) = (Some(relayed), until),
+            _ if relay == own => (self.first, self.expires) = (Some(relayed), until),
+            _ => {}
+        }
+    }
+
+    /// Sets the lifetimes of the addresses of `family`, or of all, anew.
+    pub(super) fn extend(&mut self, family: Option<Family>, until: Instant) {
+        let is_meant = |relayed: Option<RelayedAddr>| {
+            relayed.is_some_and(|relayed| family.is_none_or(|family| relayed.family() == family))
+        };
+        if is_meant(self.first) {
+            self.expires = until;
+        }
+        if let Some(second) = self.second.as_mut().filter(|second| is_meant(second.relayed)) {
+            second.expires = until;
+        }
+    }
+
+    /// Ends the address of `family`, with its permissions and channels and no other's (RFC 8656 §8.1), and returns it
+    /// and the name of its socket. `own` is the allocation's id.
+    pub(super) fn end(&mut self, own: RelayId, family: Family) -> Option<(RelayId, RelayedAddr)> {
+        let ended = match (self.first, self.second.as_ref().and_then(|second| Some((second.relay, second.relayed?)))) {
+            (Some(first), _) if first.family() == family => {
+                (self.first, self.expires) = (None, Instant::default());
+                (own, first)
+            }
+            (_, Some((relay, second))) if second.family() == family => {
+                self.second = None;
+                (relay, second)
+            }
+            _ => return None,
+        };
+        self.permissions.forget(family);
+        self.channels.forget(family);
+        Some(ended)
     }
 
     /// Installs or refreshes a permission, also for the channels of that address. Returns when it expires.
@@ -98,23 +194,22 @@ impl<L> Allocation<L> {
         until
     }
 
-    /// Reads what the packet path will; see [`super::Server::foresee`].
-    fn touch(&self) -> u64 {
-        let Self { totals, path, suspended, lifetime, .. } = self;
-        let expires = match self.stage {
-            Stage::Open { expires, .. } => expires.as_nanos(),
-            Stage::Opening { .. } => 0,
-        };
-        let ends = totals.packets_to_peers ^ totals.dropped ^ u64::from(path.client.0.port()) ^ u64::from(*suspended);
-        expires ^ ends ^ lifetime.as_secs()
+    /// Whether the client may hear of one more ICMP error now: of [`ICMP_BURST`] at once, and of one every
+    /// [`ICMP_EVERY`] in the long run.
+    pub(super) fn may_tell_of_icmp(&mut self, now: Instant) -> bool {
+        let rested = self.icmp_rested.max(now);
+        if rested.since(now) > ICMP_EVERY.saturating_mul(ICMP_BURST.saturating_sub(1)) {
+            return false;
+        }
+        self.icmp_rested = rested.after(ICMP_EVERY);
+        true
     }
 
-    /// The family of its relayed address, once it has one.
-    pub(super) fn family(&self) -> Option<Family> {
-        match self.stage {
-            Stage::Open { relayed, .. } => Some(relayed.family()),
-            Stage::Opening { .. } => None,
-        }
+    /// Reads what the packet path will; see [`super::Server::foresee`].
+    pub(super) fn touch(&self) -> u64 {
+        let Self { totals, path, suspended, expires, second, .. } = self;
+        let ends = totals.packets_to_peers ^ totals.dropped ^ u64::from(path.client.0.port()) ^ u64::from(*suspended);
+        expires.as_nanos() ^ ends ^ u64::from(second.is_some())
     }
 
     /// Adds what became of a datagram from the client to the totals.
@@ -141,140 +236,24 @@ impl<L> Allocation<L> {
 
     /// What the audit trail says of it; none before it is open.
     pub(super) fn record(&self) -> Option<AllocationRecord> {
-        let Stage::Open { relayed, .. } = self.stage else { return None };
-        Some(AllocationRecord { uuid: self.uuid, who: self.who.clone(), path: self.path, relayed, opened: self.opened })
-    }
-}
-
-/// All allocations of one worker, found by 5-tuple (what clients send) and by relay socket (what peers send).
-pub(super) struct Table<L> {
-    slots: Vec<Slot<L>>,
-    free: Vec<u32>,
-    by_five_tuple: HashMap<FiveTuple, u32, FixedState>,
-    /// Of slots that are made from now on: later than any that a slot given back has had.
-    first_generation: u32,
-}
-
-struct Slot<L> {
-    generation: u32,
-    allocation: Option<Box<Allocation<L>>>,
-}
-
-impl<L> Table<L> {
-    /// An empty table. `seed` is random, since clients choose their 5-tuples.
-    pub(super) fn new(seed: u64) -> Self {
-        Self {
-            slots: Vec::new(),
-            free: Vec::new(),
-            by_five_tuple: HashMap::with_hasher(FixedState::with_seed(seed)),
-            first_generation: 0,
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.by_five_tuple.len()
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        self.len() >= MAX_ALLOCATIONS as usize
-    }
-
-    pub(super) fn find(&self, path: &Path) -> Option<RelayId> {
-        let slot = *self.by_five_tuple.get(&FiveTuple::of(path))?;
-        Some(RelayId { slot, generation: self.slots.get(slot as usize)?.generation })
-    }
-
-    pub(super) fn slot_of(&self, path: &Path) -> Option<u32> {
-        self.by_five_tuple.get(&FiveTuple::of(path)).copied()
-    }
-
-    /// Reads the allocations in `slots`, step by step: see [`super::Server::foresee`].
-    pub(super) fn touch(&self, slots: &[u32]) {
-        let allocations = || slots.iter().filter_map(|slot| self.slots.get(*slot as usize)?.allocation.as_deref());
-        black_box(slots.iter().filter_map(|slot| self.slots.get(*slot as usize)).fold(0, |sum, s| sum ^ s.generation));
-        black_box(allocations().fold(0, |sum, allocation| sum ^ allocation.touch()));
-        black_box(allocations().fold(0, |sum, allocation| sum ^ allocation.channels.touch()));
-    }
-
-    pub(super) fn by_path(&mut self, path: &Path) -> Option<(RelayId, &mut Allocation<L>)> {
-        let index = *self.by_five_tuple.get(&FiveTuple::of(path))?;
-        let slot = self.slots.get_mut(index as usize)?;
-        Some((RelayId { slot: index, generation: slot.generation }, slot.allocation.as_deref_mut()?))
-    }
-
-    pub(super) fn get(&self, id: RelayId) -> Option<&Allocation<L>> {
-        self.slots.get(id.slot as usize).filter(|slot| slot.generation == id.generation)?.allocation.as_deref()
-    }
-
-    pub(super) fn get_mut(&mut self, id: RelayId) -> Option<&mut Allocation<L>> {
-        let slot = self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?;
-        slot.allocation.as_deref_mut()
-    }
-
-    /// The id that a slot has now.
-    pub(super) fn at(&self, slot: u32) -> Option<RelayId> {
-        let found = self.slots.get(slot as usize)?;
-        found.allocation.as_ref()?;
-        Some(RelayId { slot, generation: found.generation })
-    }
-
-    /// Takes in an allocation whose 5-tuple is free. None when the table is full.
-    pub(super) fn insert(&mut self, allocation: Allocation<L>) -> Option<RelayId> {
-        if self.is_full() {
-            return None;
-        }
-        let index = match self.free.pop() {
-            Some(index) => index,
-            None => {
-                let index = u32::try_from(self.slots.len()).ok()?;
-                self.slots.push(Slot { generation: self.first_generation, allocation: None });
-                index
-            }
+        let second = self.second.as_ref().and_then(|second| second.relayed);
+        let (relayed, also) = match self.first {
+            Some(first) => (first, second),
+            None => (second?, None),
         };
-        let slot = self.slots.get_mut(index as usize)?;
-        self.by_five_tuple.insert(FiveTuple::of(&allocation.path), index);
-        slot.allocation = Some(Box::new(allocation));
-        Some(RelayId { slot: index, generation: slot.generation })
-    }
-
-    pub(super) fn remove(&mut self, id: RelayId) -> Option<Box<Allocation<L>>> {
-        let slot = self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?;
-        let allocation = slot.allocation.take()?;
-        slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(id.slot);
-        self.by_five_tuple.remove(&FiveTuple::of(&allocation.path));
-        self.give_back();
-        Some(allocation)
-    }
-
-    /// After a crowd has left, its memory goes back: what is kept is at most four times what is used.
-    fn give_back(&mut self) {
-        const KEEP: usize = 1024;
-        if self.by_five_tuple.capacity() > KEEP && self.by_five_tuple.len() < self.by_five_tuple.capacity() / 4 {
-            self.by_five_tuple.shrink_to(KEEP);
-        }
-        if self.by_five_tuple.is_empty() && self.slots.len() > KEEP {
-            self.by_five_tuple.shrink_to(0);
-            let latest = self.slots.iter().map(|slot| slot.generation).max().unwrap_or_default();
-            self.first_generation = latest.wrapping_add(1);
-            (self.slots, self.free) = (Vec::new(), Vec::new());
-        }
-    }
-
-    /// The ids of all.
-    pub(super) fn ids(&self) -> Vec<RelayId> {
-        (0..).take(self.slots.len()).filter_map(|slot| self.at(slot)).collect()
+        let Self { uuid, who, path, opened, .. } = self;
+        Some(AllocationRecord { uuid: *uuid, who: who.clone(), path: *path, relayed, also, opened: *opened })
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::relay::addr::{ClientAddr, ListenerId, ServerAddr, Transport};
     use crate::relay::seam::UserId;
     use crate::wire::integrity::PasswordAlgorithm;
 
-    fn path(client: u32) -> Path {
+    pub(in crate::relay) fn path(client: u32) -> Path {
         Path {
             client: ClientAddr((client.to_be_bytes(), 5000).into()),
             server: ServerAddr(([192, 0, 2, 9], 3478).into()),
@@ -283,7 +262,7 @@ mod tests {
         }
     }
 
-    fn allocation(client: u32) -> Allocation<()> {
+    pub(in crate::relay) fn of_client(client: u32) -> Allocation<()> {
         let user = UserId("alice".into());
         Allocation {
             uuid: AllocationUuid([0; 16]),
@@ -292,49 +271,42 @@ mod tests {
             username: Box::default(),
             key: LongTermKey::derive(PasswordAlgorithm::Md5, b"", b"", b""),
             transaction_id: TransactionId([0; 12]),
-            stage: Stage::Opening { answer: PendingAnswer { fingerprint: false, sha256: false } },
-            refused_family: None,
+            opening: Some(Opening {
+                answer: PendingAnswer { fingerprint: false, sha256: false },
+                waits_for: 1,
+                failure: None,
+            }),
+            first: None,
+            expires: Instant::default(),
+            second: None,
+            address_error: None,
+            token: None,
             lifetime: Duration::ZERO,
             opened: Now::default(),
             permissions: Permissions::default(),
             channels: Channels::default(),
             totals: Totals::default(),
             refresh_recorded_from: Instant::default(),
+            icmp_rested: Instant::default(),
             suspended: false,
             lease: (),
         }
     }
 
     #[test]
-    fn an_id_names_one_allocation_and_none_after_it() {
-        let mut table = Table::new(1);
-        let first = table.insert(allocation(1)).unwrap();
-        assert_eq!(table.find(&path(1)), Some(first));
-        assert!(table.remove(first).is_some_and(|removed| removed.path == path(1)));
-        let second = table.insert(allocation(2)).unwrap();
-        assert_eq!((second.slot, second.generation), (first.slot, first.generation + 1));
-        assert!(table.get(first).is_none() && table.get_mut(first).is_none() && table.remove(first).is_none());
-        assert_eq!((table.find(&path(1)), table.at(first.slot), table.len()), (None, Some(second), 1));
-        assert!(table.by_path(&path(2)).is_some_and(|(id, found)| id == second && found.path == path(2)));
-    }
-
-    #[test]
-    fn a_crowd_that_has_left_holds_no_memory() {
-        let mut table = Table::new(1);
-        let ids: Vec<_> = (0..20_000).map(|client| table.insert(allocation(client)).unwrap()).collect();
-        let crowded = table.by_five_tuple.capacity();
-        for id in &ids[10..] {
-            table.remove(*id);
-        }
-        assert!(crowded >= 20_000 && table.by_five_tuple.capacity() < 4_000, "{}", table.by_five_tuple.capacity());
-        assert_eq!(table.ids(), ids[..10]);
-        assert!((0..10).all(|client| table.find(&path(client)) == Some(ids[client as usize])));
-    }
-
-    #[test]
     fn before_it_is_open_an_allocation_is_nowhere_and_relays_nothing() {
-        let allocation = allocation(1);
-        assert_eq!((allocation.relayed(Instant::default()), allocation.family()), (None, None));
+        let allocation = of_client(1);
+        let now = Instant::default();
+        assert!(!allocation.is_open(now) && !allocation.is_over(now));
+        assert_eq!((allocation.addresses(now).count(), allocation.next_expiry()), (0, None));
         assert_eq!(allocation.record(), None);
+    }
+
+    #[test]
+    fn of_icmp_errors_there_are_a_few_at_once_and_then_one_at_a_time() {
+        let mut allocation = of_client(1);
+        let at = |millis: u64| Instant::from_nanos(1_000_000_000 + millis * 1_000_000);
+        let mut heard = |millis| (0..20).filter(|_| allocation.may_tell_of_icmp(at(millis))).count();
+        assert_eq!([heard(0), heard(99), heard(100), heard(350), heard(10_000)], [5, 0, 1, 2, 5]);
     }
 }

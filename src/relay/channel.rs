@@ -1,7 +1,7 @@
 //! The channels of one allocation (RFC 8656 §12): a number and a peer bound to each other for 600 seconds, and then
 //! kept apart from other partners for 300 more.
 
-use super::addr::PeerAddr;
+use super::addr::{Family, PeerAddr};
 use super::clock::Instant;
 use super::limits::{CHANNEL_LIFETIME, CHANNEL_REST, MAX_CHANNELS};
 use crate::wire::channel_data::ChannelNumber;
@@ -96,6 +96,12 @@ impl Channels {
         for channel in self.by_number.iter_mut().filter(|channel| channel.peer.ip() == ip) {
             channel.permitted_until = until;
         }
+    }
+
+    /// Drops those of one family, resting ones included: nothing of that family can be bound again.
+    pub(super) fn forget(&mut self, family: Family) {
+        self.by_number.retain(|channel| channel.peer.family() != family);
+        self.index_peers();
     }
 
     fn find_number(&self, number: ChannelNumber) -> Result<usize, usize> {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::addr::{Family, Path};
 use super::event::Event;
+use super::seam::{Entropy, UserId};
 
 /// Names a relay socket for as long as its allocation lives, and never another one afterwards: a slot and the slot's
 /// generation.
@@ -24,11 +25,70 @@ pub enum PortParity {
     Even,
 }
 
+/// Which relayed port is wanted (RFC 8656 §7.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PortWish {
+    /// One of many.
+    Single(PortParity),
+    /// An even one, while the next higher is reserved (EVEN-PORT with the R bit set).
+    Pair(Reservation),
+    /// The one that was reserved (RESERVATION-TOKEN).
+    Reserved(Reservation),
+}
+
+/// What a port is reserved under. Nobody else gets it, on whichever worker he asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    /// The secret.
+    pub token: Token,
+    /// Whose it is.
+    pub user: UserId,
+}
+
+/// The value of RESERVATION-TOKEN: random but for one bit, which tells the family. Whoever knows it could take the
+/// port, so `Debug` hides it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Token([u8; 8]);
+
+impl Token {
+    /// A new one for a port of `family`.
+    pub(super) fn new(family: Family, entropy: &mut impl Entropy) -> Self {
+        let mut bytes = [0; 8];
+        entropy.fill(&mut bytes);
+        let [first, ..] = &mut bytes;
+        *first = *first & !1 | u8::from(family == Family::V6);
+        Self(bytes)
+    }
+
+    /// One that a client shows.
+    pub fn received(bytes: [u8; 8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(super) fn to_bytes(self) -> [u8; 8] {
+        self.0
+    }
+
+    /// Of the port that it is for.
+    pub fn family(self) -> Family {
+        let [first, ..] = self.0;
+        if first & 1 == 0 { Family::V4 } else { Family::V6 }
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
+}
+
 /// Why a relay socket could not be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RelayFailure {
     /// No port of the range is free or rested.
     PortsExhausted,
+    /// Nothing is reserved under the token for this user, or not any more.
+    NotReserved,
     /// The process has no file descriptor left.
     DescriptorsExhausted,
     /// The system refused for another reason; the engine has logged it.
@@ -44,7 +104,7 @@ pub enum Command {
         /// The family of its address.
         family: Family,
         /// Which ports will do.
-        parity: PortParity,
+        port: PortWish,
     },
     /// Close the relay socket; its port rests before it is used again.
     CloseRelay {
@@ -65,9 +125,9 @@ pub enum Command {
 impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OpenRelay { relay, family, parity } => {
+            Self::OpenRelay { relay, family, port } => {
                 let mut open = f.debug_struct("OpenRelay");
-                open.field("relay", relay).field("family", family).field("parity", parity).finish()
+                open.field("relay", relay).field("family", family).field("port", port).finish()
             }
             Self::CloseRelay { relay } => f.debug_struct("CloseRelay").field("relay", relay).finish(),
             Self::SendToClient { path, message } => {
@@ -84,7 +144,7 @@ mod tests {
     use crate::relay::addr::{ClientAddr, ListenerId, RelayedAddr, ServerAddr, Transport};
     use crate::relay::clock::Now;
     use crate::relay::event::{AllocationRecord, AllocationUuid};
-    use crate::relay::seam::{Identity, UserId};
+    use crate::relay::seam::Identity;
     use crate::relay::verdict::{FRONT_MAX, Front, PeerVerdict, Verdict};
 
     /// In decimal 171, which nothing else here is.
@@ -103,11 +163,13 @@ mod tests {
         let who = Identity { user: UserId("alice".into()), key_id: None, expires_unix: None, max_allocations: None };
         let relayed = RelayedAddr(([198, 51, 100, 1], 50_000).into());
         let uuid = AllocationUuid([MARK; 16]);
-        let allocation = AllocationRecord { uuid, who, path, relayed, opened: Now::default() };
+        let allocation = AllocationRecord { uuid, who, path, relayed, also: None, opened: Now::default() };
         let opened = Event::Opened { at: Now::default(), allocation, lifetime: std::time::Duration::from_secs(600) };
         let front = Front::new(&[MARK; FRONT_MAX]);
-        let shown: [&dyn fmt::Debug; 6] = [
-            &Command::OpenRelay { relay, family: Family::V4, parity: PortParity::Even },
+        let reservation = Reservation { token: Token([MARK; 8]), user: UserId("alice".into()) };
+        let shown: [&dyn fmt::Debug; 7] = [
+            &Command::OpenRelay { relay, family: Family::V4, port: PortWish::Single(PortParity::Even) },
+            &Command::OpenRelay { relay, family: Family::V4, port: PortWish::Pair(reservation) },
             &Command::CloseRelay { relay },
             &Command::SendToClient { path, message: Box::new([MARK; 77]) },
             &Command::Audit(opened.into()),
@@ -118,8 +180,8 @@ mod tests {
         for line in &lines {
             assert!(!line.contains("171") && !line.contains("0xab"), "{line}");
         }
-        assert!(lines[2].contains("len: 77"), "{}", lines[2]);
-        assert!(lines[3].contains(&"ab".repeat(16)), "{}", lines[3]);
-        assert!(lines[4].contains("len: 48"), "{}", lines[4]);
+        assert!(lines[3].contains("len: 77"), "{}", lines[3]);
+        assert!(lines[4].contains(&"ab".repeat(16)), "{}", lines[4]);
+        assert!(lines[5].contains("len: 48"), "{}", lines[5]);
     }
 }

@@ -44,6 +44,8 @@ pub struct AllocationRecord {
     pub path: Path,
     /// The relayed transport address, as advertised.
     pub relayed: RelayedAddr,
+    /// That of the other family, where it has two.
+    pub also: Option<RelayedAddr>,
     /// When it was opened.
     pub opened: Now,
 }
@@ -124,6 +126,17 @@ pub enum Event {
         /// What it relayed so far.
         totals: Totals,
     },
+    /// One of its two addresses ended; it goes on with the other.
+    Narrowed {
+        /// When.
+        at: Now,
+        /// What is left of it.
+        allocation: AllocationRecord,
+        /// What ended.
+        ended: RelayedAddr,
+        /// Why.
+        reason: CloseReason,
+    },
     /// It ended.
     Closed {
         /// When.
@@ -160,6 +173,7 @@ impl Event {
         match self {
             Self::Opened { at, .. }
             | Self::Refreshed { at, .. }
+            | Self::Narrowed { at, .. }
             | Self::Closed { at, .. }
             | Self::Denied { at, .. } => *at,
         }
@@ -183,7 +197,7 @@ mod tests {
         let who = Identity { user: UserId("alice".into()), key_id: None, expires_unix: None, max_allocations: None };
         let relayed = RelayedAddr(([198, 51, 100, 1], 50_000).into());
         let opened = Now::default();
-        let allocation = AllocationRecord { uuid: AllocationUuid([0; 16]), who, path, relayed, opened };
+        let allocation = AllocationRecord { uuid: AllocationUuid([0; 16]), who, path, relayed, also: None, opened };
         let at = Now { unix_millis: 7, ..opened };
         let (lifetime, totals, reason) = (Duration::ZERO, Totals::default(), CloseReason::Expired);
         let denied = Event::Denied {
@@ -198,9 +212,10 @@ mod tests {
         let events = [
             Event::Opened { at, allocation: allocation.clone(), lifetime },
             Event::Refreshed { at, allocation: allocation.clone(), lifetime, totals },
+            Event::Narrowed { at, allocation: allocation.clone(), ended: relayed, reason },
             Event::Closed { at, allocation, reason, totals },
             denied,
         ];
-        assert_eq!(events.map(|event| event.at()), [at; 4]);
+        assert_eq!(events.map(|event| event.at()), [at; 5]);
     }
 }

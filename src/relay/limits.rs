@@ -19,8 +19,16 @@ pub const NONCE_LIFETIME: Duration = Duration::from_secs(3600);
 pub const REFRESH_RECORD_EVERY: Duration = Duration::from_secs(10);
 /// A freed 5-tuple is kept for its user this long: as long as a client may retransmit (RFC 8489 §6.2.1).
 pub const FIVE_TUPLE_REST: Duration = Duration::from_secs(40);
+/// A reserved port is kept for its user this long (RFC 8656 §7.2: at least 30 seconds).
+pub const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
+/// ICMP errors that the client of one allocation hears of at once.
+pub const ICMP_BURST: u32 = 5;
+/// In the long run it hears of one this often; others are counted.
+pub const ICMP_EVERY: Duration = Duration::from_millis(100);
 
-/// Allocations of one worker.
+/// Ports of one family that are reserved at a time, by all users (RFC 8656 §7.2, EVEN-PORT with the R bit).
+pub const MAX_RESERVATIONS: usize = 1024;
+/// Allocations of one worker; a dual one counts twice, as it has two relay sockets.
 pub const MAX_ALLOCATIONS: u32 = 1 << 20;
 /// Freed 5-tuples of one worker that are remembered; the oldest is forgotten first.
 pub const MAX_RESTING_FIVE_TUPLES: usize = 65_536;
@@ -37,5 +45,7 @@ pub const MAX_REPLY: usize = 548;
 pub const MAX_USERNAME: usize = 508;
 /// Allocations that one call of `Server::on_deadline` ends, so that a mass expiry never stalls the packets between.
 pub const MAX_EXPIRIES_PER_CALL: usize = 256;
+/// The longest Data indication with an ICMP attribute: header 20, XOR-PEER-ADDRESS of IPv6 24, ICMP 12.
+pub const MAX_ICMP_INDICATION: usize = 56;
 /// The longest payload that fits behind a header in one datagram to the client.
 pub const MAX_PAYLOAD: usize = 65_535 - 8 - 20 - 48;

@@ -18,6 +18,7 @@ pub mod command;
 pub mod counters;
 pub mod event;
 mod five_tuple;
+mod icmp;
 pub mod limits;
 pub mod nonce;
 mod permission;
@@ -27,6 +28,7 @@ mod request;
 mod resting;
 pub mod seam;
 pub mod server;
+mod table;
 mod timer;
 pub mod verdict;
 
@@ -34,7 +36,7 @@ pub use addr::{
     ClientAddr, Family, ListenerId, Path, PeerAddr, RelayedAddr, ServerAddr, StreamId, TlsSession, Transport,
 };
 pub use clock::{Instant, Now};
-pub use command::{Command, PortParity, RelayFailure, RelayId};
+pub use command::{Command, PortParity, PortWish, RelayFailure, RelayId, Reservation, Token};
 pub use counters::Counters;
 pub use event::Event;
 pub use nonce::NonceKey;

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::addr::Family;
 use super::clock::Instant;
 use super::limits::{MAX_PERMISSIONS, PERMISSION_LIFETIME};
 use super::seam::PeerPorts;
@@ -56,6 +57,11 @@ impl Permissions {
             Err(index) => self.entries.insert(index, permission),
         }
         expires
+    }
+
+    /// Drops those of one family.
+    pub(super) fn forget(&mut self, family: Family) {
+        self.entries.retain(|permission| Family::of(permission.ip) != family);
     }
 
     fn find(&self, ip: IpAddr) -> Result<usize, usize> {

@@ -65,6 +65,10 @@ reasons! {
         TooLong = "too_long",
         /// The relay socket is not open (yet or any more).
         RelayNotOpen = "relay_not_open",
+        /// An ICMP error of a type that clients do not hear of (RFC 8656 §11.5).
+        IcmpType = "icmp_type",
+        /// An ICMP error more than a client hears of at a time.
+        IcmpRate = "icmp_rate",
     }
 }
 

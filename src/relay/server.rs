@@ -4,20 +4,22 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::addr::{Family, ListenerId, Path, PeerAddr, RelayedAddr, Transport};
-use super::allocation::{Stage, Table};
 use super::clock::{Instant, Now};
 use super::command::{Command, RelayFailure, RelayId};
 use super::counters::Counters;
 use super::event::Event;
+use super::icmp;
 use super::limits::{MAX_EXPIRIES_PER_CALL, MAX_LIFETIME, MAX_PAYLOAD, MAX_REPLY, NONCE_LIFETIME};
 use super::nonce::{Features, NonceKey, Nonces};
 use super::reason::{CloseReason, DropReason};
+use super::request::send::Send;
 use super::request::{self, allocate};
 use super::resting::Resting;
 use super::seam::{Entropy, Policy};
+use super::table::Table;
 use super::timer::Wheel;
 use super::verdict::{FRONT_MAX, Front, PeerVerdict, Verdict};
-use crate::wire::attribute::PasswordAlgorithms;
+use crate::wire::attribute::{Icmp, PasswordAlgorithms};
 use crate::wire::channel_data::{self, ChannelData, ChannelDataError, ChannelNumber, ChannelNumbers};
 use crate::wire::demux::{self, Kind};
 use crate::wire::fingerprint::Fingerprint;
@@ -105,7 +107,7 @@ pub struct Server<P: Policy, E> {
     pub(super) commands: VecDeque<Command>,
     counters: Counters,
     /// Makes the transaction ids of Data indications, which nobody answers.
-    indications: u64,
+    pub(super) indications: u64,
 }
 
 impl<P: Policy, E: Entropy> Server<P, E> {
@@ -182,6 +184,16 @@ impl<P: Policy, E: Entropy> Server<P, E> {
         self.settings.channel_numbers
     }
 
+    /// An ICMP error came about a datagram that left `relay` for `peer`, whose port is 0 where it is not known (RFC
+    /// 8656 §11.5). The client may hear of it, by a command. Never ends anything.
+    pub fn on_peer_icmp(&mut self, now: Instant, relay: RelayId, peer: PeerAddr, error: Icmp) {
+        let told = icmp::judge(self, now, relay, peer, error);
+        match told {
+            Ok(command) => self.commands.push_back(command),
+            Err(reason) => self.counters.count_drop(reason),
+        }
+    }
+
     /// The slot of the allocation on this path, if there is one.
     pub fn slot_of(&self, path: &Path) -> Option<u32> {
         self.table.slot_of(path)
@@ -248,16 +260,19 @@ impl<P: Policy, E: Entropy> Server<P, E> {
         let verdict = match ChannelData::parse_among(self.settings.channel_numbers, datagram) {
             Err(ChannelDataError::BadNumber) => Verdict::Drop(DropReason::NotTurn),
             Err(_) => Verdict::Drop(DropReason::TruncatedChannelData),
-            Ok(_) if allocation.relayed(now).is_none() => Verdict::Drop(DropReason::RelayNotOpen),
+            Ok(_) if !allocation.is_open(now) => Verdict::Drop(DropReason::RelayNotOpen),
             Ok(data) => match allocation.channels.by_number(data.number, now) {
                 None => Verdict::Drop(DropReason::UnboundChannel),
                 // RFC 8656 §12.6 asks for the channel only, which outlives its permission (D-08).
                 Some(channel) if self.settings.strict_permissions && !channel.is_permitted(now) => {
                     Verdict::Drop(DropReason::NoPermission)
                 }
-                Some(channel) => {
-                    Verdict::Forward { relay, peer: channel.peer, payload: data.payload, dont_fragment: false }
-                }
+                Some(channel) => match allocation.outlet(relay, channel.peer.family(), now) {
+                    None => Verdict::Drop(DropReason::FamilyMismatch),
+                    Some(relay) => {
+                        Verdict::Forward { relay, peer: channel.peer, payload: data.payload, dont_fragment: false }
+                    }
+                },
             },
         };
         allocation.count(&verdict);
@@ -283,9 +298,9 @@ impl<P: Policy, E: Entropy> Server<P, E> {
         let Some((relay, allocation)) = self.table.by_path(path) else {
             return Verdict::Drop(DropReason::NoAllocation);
         };
-        let verdict = match request::send::judge(allocation, now, message) {
-            Ok(send) => {
-                Verdict::Forward { relay, peer: send.peer, payload: send.payload, dont_fragment: send.dont_fragment }
+        let verdict = match request::send::judge(relay, allocation, now, message) {
+            Ok(Send { relay, peer, payload, dont_fragment }) => {
+                Verdict::Forward { relay, peer, payload, dont_fragment }
             }
             Err(reason) => Verdict::Drop(reason),
         };
@@ -297,7 +312,7 @@ impl<P: Policy, E: Entropy> Server<P, E> {
         let Some(allocation) = self.table.get_mut(relay) else {
             return PeerVerdict::Drop(DropReason::NoAllocation);
         };
-        if allocation.relayed(now).is_none() {
+        if allocation.outlet(relay, peer.family(), now).is_none() {
             return PeerVerdict::Drop(DropReason::RelayNotOpen);
         }
         if allocation.suspended {
@@ -315,7 +330,7 @@ impl<P: Policy, E: Entropy> Server<P, E> {
             Some(channel) => channel_front(channel.number, len, allocation.path.transport),
             None => {
                 self.indications = self.indications.wrapping_add(1);
-                data_indication_front(self.indications, peer, len)
+                data_indication_front(indication_id(self.indications), peer, len)
             }
         };
         let Some((front, padding)) = front else { return PeerVerdict::Drop(DropReason::TooLong) };
@@ -340,10 +355,31 @@ impl<P: Policy, E: Entropy> Server<P, E> {
     /// Ends the allocation if its time is over, and sets its timer again if not.
     pub(super) fn close_if_expired(&mut self, now: Now, id: RelayId) {
         let Some(allocation) = self.table.get(id) else { return };
-        match allocation.stage {
-            Stage::Open { expires, .. } if expires <= now.instant => self.close(now, id, CloseReason::Expired),
-            Stage::Open { expires, .. } => self.wheel.set(now.instant, id.slot, expires),
-            Stage::Opening { .. } => {}
+        if allocation.is_over(now.instant) {
+            return self.close(now, id, CloseReason::Expired);
+        }
+        let Some(expires) = allocation.next_expiry() else { return };
+        if expires > now.instant {
+            return self.wheel.set(now.instant, id.slot, expires);
+        }
+        let alive = if allocation.has(Family::V4, now.instant) { Family::V4 } else { Family::V6 };
+        self.close_family(now, id, alive.other(), CloseReason::Expired);
+    }
+
+    /// Ends the address of one family; the allocation goes on with the other.
+    pub(super) fn close_family(&mut self, now: Now, id: RelayId, family: Family, reason: CloseReason) {
+        let Some(allocation) = self.table.get_mut(id) else { return };
+        let Some((relay, ended)) = allocation.end(id, family) else { return };
+        let (record, expires) = (allocation.record(), allocation.next_expiry());
+        if relay != id {
+            self.table.remove_second(relay);
+        }
+        self.commands.push_back(Command::CloseRelay { relay });
+        if let Some(expires) = expires {
+            self.wheel.set(now.instant, id.slot, expires);
+        }
+        if let Some(allocation) = record {
+            self.audit(Event::Narrowed { at: now, allocation, ended, reason });
         }
     }
 
@@ -354,7 +390,11 @@ impl<P: Policy, E: Entropy> Server<P, E> {
         if self.table.len() == 0 {
             self.wheel.give_back();
         }
-        self.commands.push_back(Command::CloseRelay { relay: id });
+        let second = allocation.second.as_ref().map(|second| second.relay);
+        // The first is gone if that of the other family has outlived it.
+        let first = (allocation.first.is_some() || allocation.opening.is_some()).then_some(id);
+        let sockets = first.into_iter().chain(second);
+        self.commands.extend(sockets.map(|relay| Command::CloseRelay { relay }));
         // Over a stream nothing is retransmitted, and what was under way ended with it.
         if !allocation.path.transport.is_stream() {
             self.resting.add(now.instant, &allocation.path, &allocation.who.user, allocation.transaction_id);
@@ -378,16 +418,21 @@ fn channel_front(number: ChannelNumber, len: usize, transport: Transport) -> Opt
     Some((Front::new(&channel_data::header(number, header_len)), padding))
 }
 
+/// The transaction id of an indication, which nobody answers: to be unique is all that it is for.
+pub(super) fn indication_id(number: u64) -> TransactionId {
+    let mut id = [0; 12];
+    // Weyl's sequence spreads consecutive numbers over all bits.
+    let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
+    id.iter_mut().zip(spread.into_iter().chain(spread)).for_each(|(to, from)| *to = from);
+    TransactionId(id)
+}
+
 /// The Data indication up to its payload of `len` bytes, and the zero bytes due behind it.
-fn data_indication_front(number: u64, peer: PeerAddr, len: usize) -> Option<(Front, usize)> {
+fn data_indication_front(id: TransactionId, peer: PeerAddr, len: usize) -> Option<(Front, usize)> {
     if len > MAX_PAYLOAD {
         return None;
     }
-    let mut id = [0; 12];
-    // Weyl's sequence spreads consecutive numbers over all bits; to be unique is all that an indication's id is for.
-    let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
-    id.iter_mut().zip(spread.into_iter().chain(spread)).for_each(|(to, from)| *to = from);
     let mut bytes = [0; FRONT_MAX];
-    let written = writer::data_indication_front(&mut bytes, TransactionId(id), peer.0, len).ok()?;
+    let written = writer::data_indication_front(&mut bytes, id, peer.0, len).ok()?;
     Some((Front::new(bytes.get(..written.len)?), written.padding))
 }

@@ -218,7 +218,8 @@ impl Running {
     fn look_after(&self, upkeep: &mut Upkeep) -> bool {
         let rate = &self.policy.current().allocation_rate;
         rate.forget_rested(self.clock.now().instant);
-        upkeep.is_busy(self.engine.counters()) || rate.users() > 0
+        let reserved = self.engine.release_reserved();
+        upkeep.is_busy(self.engine.counters()) || rate.users() > 0 || reserved > 0
     }
 
     /// The trail tells of a jump.

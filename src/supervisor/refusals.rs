@@ -218,6 +218,10 @@ fn write_event(event: &Event, repeats: Option<u64>) {
             let (client, relayed) = (allocation.path.client, allocation.relayed);
             debug!(%client, %relayed, lifetime_secs = lifetime.as_secs(), "allocation refreshed");
         }
+        Event::Narrowed { allocation, ended, reason, .. } => {
+            let (client, relayed) = (allocation.path.client, allocation.relayed);
+            debug!(%client, %relayed, %ended, %reason, "one of an allocation's two addresses ended");
+        }
         Event::Closed { allocation, reason, totals, .. } => {
             let (client, relayed) = (allocation.path.client, allocation.relayed);
             let (sent, received) = (totals.packets_to_peers, totals.packets_to_client);

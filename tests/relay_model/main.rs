@@ -126,6 +126,7 @@ fn everything() -> Vec<String> {
     ];
     let answers = answers.iter().flat_map(|(method, codes)| codes.iter().map(move |code| format!("{method} {code}")));
     let drops = DropReason::ALL.iter().map(ToString::to_string);
-    let relayed = ["to peer", "to client by channel", "to client by indication"].map(str::to_owned);
+    let relayed =
+        ["to peer", "to client by channel", "to client by indication", "to client of ICMP"].map(str::to_owned);
     answers.chain(drops).chain(relayed).collect()
 }

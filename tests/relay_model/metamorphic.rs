@@ -143,7 +143,9 @@ fn seated(steps: Vec<Step>, own: usize) -> Vec<Step> {
     for mut step in steps {
         match &mut step {
             Step::Ask(question) => question.seat = own,
-            Step::Send { seat, peer: aim, .. } | Step::Peer { seat, peer: aim, .. } => {
+            Step::Send { seat, peer: aim, .. }
+            | Step::Peer { seat, peer: aim, .. }
+            | Step::Icmp { seat, peer: aim, .. } => {
                 *seat = own;
                 pool(aim);
             }

@@ -1,7 +1,7 @@
 //! Reads off the server's output what the model speaks of. That each message is well made, the kit's judge has seen to.
 
 use turnkeep::wire::attribute::{
-    AddressErrorCode, AttributeType, Data, ErrorCode, Lifetime, Nonce, UnknownAttributes, XorMappedAddress,
+    AddressErrorCode, AttributeType, Data, ErrorCode, Icmp, Lifetime, Nonce, UnknownAttributes, XorMappedAddress,
     XorPeerAddress, XorRelayedAddress,
 };
 use turnkeep::wire::channel_data::{ChannelData, ChannelNumbers};
@@ -103,6 +103,7 @@ fn read_answer(bytes: &[u8], nonce: &mut Option<Vec<u8>>) -> Answer {
         lifetime: message.get::<Lifetime>().unwrap().map(|lifetime| lifetime.0..=lifetime.0),
         unknown: unknown.iter().flat_map(|list| list.iter()).map(|kind| kind.0).collect(),
         address_error: message.get::<AddressErrorCode<'_>>().unwrap().map(|error| (error.family, error.code)),
+        hands_out_a_token: message.has(AttributeType::RESERVATION_TOKEN),
     }
 }
 
@@ -113,5 +114,8 @@ fn read_data(bytes: &[u8]) -> (Framing, Vec<u8>) {
     }
     let message = Message::parse(bytes).unwrap();
     let peer = message.get::<XorPeerAddress>().unwrap().unwrap().0;
+    if let Some(Icmp { icmp_type, code, .. }) = message.get().unwrap() {
+        return (Framing::Icmp { peer, icmp_type, code }, Vec::new());
+    }
     (Framing::Indication { peer }, message.get::<Data<'_>>().unwrap().unwrap().0.to_vec())
 }

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use turnkeep::relay::event::{AllocationRecord, AllocationUuid, Denial, Event, RequestKind, Totals};
 use turnkeep::relay::reason::AuthReason;
-use turnkeep::relay::{CloseReason, DropReason, Family, PortParity};
+use turnkeep::relay::{CloseReason, DropReason, Family, PortParity, PortWish};
 use turnkeep::wire::header::Method;
 use turnkeep::wire::integrity::Integrity;
 
@@ -22,9 +22,30 @@ pub(crate) struct Outcome {
     /// Discarded, for one of these reasons.
     pub(crate) dropped: Option<Vec<DropReason>>,
     /// A relay socket that is asked for.
-    pub(crate) opens: Option<(Family, PortParity)>,
+    pub(crate) opens: Option<(Family, Port)>,
     /// For the audit trail, in order.
     pub(crate) notes: Vec<Note>,
+}
+
+/// Which port a relay socket is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Port {
+    Any,
+    Even,
+    /// An even one, and the next is reserved.
+    Pair,
+    Reserved,
+}
+
+impl From<&PortWish> for Port {
+    fn from(wish: &PortWish) -> Self {
+        match wish {
+            PortWish::Single(PortParity::Any) => Self::Any,
+            PortWish::Single(PortParity::Even) => Self::Even,
+            PortWish::Pair(_) => Self::Pair,
+            PortWish::Reserved(_) => Self::Reserved,
+        }
+    }
 }
 
 /// A response to a request.
@@ -46,6 +67,8 @@ pub(crate) struct Answer {
     pub(crate) unknown: Vec<u16>,
     /// ADDRESS-ERROR-CODE: family and code.
     pub(crate) address_error: Option<(u8, u16)>,
+    /// RESERVATION-TOKEN.
+    pub(crate) hands_out_a_token: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +90,7 @@ pub(crate) struct ToClient {
 pub(crate) enum Framing {
     Channel(u16),
     Indication { peer: SocketAddr },
+    Icmp { peer: SocketAddr, icmp_type: u8, code: u8 },
 }
 
 /// An event, without clocks and names that the server makes up.
@@ -153,6 +177,7 @@ impl Note {
                 let (user, client, relayed) = parts(allocation);
                 Self::Refreshed { user, client, relayed, lifetime: lifetime.as_secs(), totals: *totals }
             }
+            Event::Narrowed { .. } => panic!("the model knows single addresses"),
             Event::Closed { allocation, reason, totals, .. } => {
                 let (user, client, relayed) = parts(allocation);
                 Self::Closed { user, client, relayed, reason: *reason, totals: *totals }

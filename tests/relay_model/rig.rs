@@ -7,9 +7,10 @@ use std::time::Duration;
 use turnkeep::relay::event::{AllocationUuid, Event};
 use turnkeep::relay::seam::Alternate;
 use turnkeep::relay::{
-    CloseReason, DropReason, Family, ListenerId, Now, Path, PeerAddr, PeerVerdict, PortParity, RelayFailure, RelayId,
-    Settings,
+    CloseReason, DropReason, Families, Family, ListenerId, Now, Path, PeerAddr, PeerVerdict, PortWish, RelayFailure,
+    RelayId, Settings,
 };
+use turnkeep::wire::attribute::Icmp;
 use turnkeep::wire::header::{Class, Method, TransactionId};
 
 use crate::cast::{self, Seat};
@@ -37,7 +38,7 @@ enum What {
 
 /// A socket that the server waits for.
 struct Waiting {
-    command: (RelayId, Family, PortParity),
+    command: (RelayId, Family, PortWish),
     path: Path,
 }
 
@@ -132,6 +133,10 @@ impl Rig {
             Step::Stray { seat, method, class } => self.stray(*seat, *method, *class),
             Step::Noise { seat, noise } => self.noise(*seat, *noise),
             Step::Peer { seat, peer, len } => self.peer(*seat, *peer, *len),
+            Step::Icmp { seat, peer, icmp_type, code, times } => {
+                let error = Icmp { icmp_type: *icmp_type, code: *code, error_data: [0, 0, 5, 0] };
+                (0..*times).for_each(|_| self.icmp(*seat, *peer, error));
+            }
             Step::LatePeer { relay, peer } => self.late_peer(*relay, *peer),
             Step::Sockets(sockets) => self.sockets = *sockets,
             Step::Settle { which, failure } => {
@@ -195,13 +200,21 @@ impl Rig {
                 method,
                 class: Class::Request,
                 id: self.id(),
-                attributes: cast::twisted(attributes, &question.twist),
+                attributes: self.single(cast::twisted(attributes, &question.twist)),
                 credentials,
                 behind: if question.noise_behind { cast::meddling() } else { Vec::new() },
                 print: question.print,
             };
             self.say(seat, said);
         }
+    }
+
+    /// The model knows single addresses, so nobody asks for two where they can be had.
+    fn single(&self, mut attributes: Vec<Attr>) -> Vec<Attr> {
+        if self.facts.families == (Families { v4: true, v6: true }) {
+            attributes.retain(|attribute| *attribute != Attr::AdditionalFamily(2));
+        }
+        attributes
     }
 
     /// A request with nothing wrong.
@@ -381,6 +394,7 @@ impl Rig {
     /// A socket is open, or cannot be.
     fn settle(&mut self, which: usize, failure: Option<RelayFailure>) {
         let Waiting { command, path } = self.waiting.remove(which);
+        let (relay, is_reserved) = (command.0, matches!(command.2, PortWish::Reserved(_)));
         self.world.held.push(command);
         self.world.hold_relays = false;
         self.world.relay_failures.extend(failure);
@@ -389,7 +403,9 @@ impl Rig {
         let seen = self.see(path, observe::client_outputs(&outputs), outputs);
         let expected = match failure {
             Some(_) => self.model.relay_failed(path),
-            None => self.model.relay_opened(path, self.world.relays[&command.0]),
+            // No token of these clients was ever handed out.
+            None if is_reserved => self.model.relay_failed(path),
+            None => self.model.relay_opened(path, self.world.relays[&relay]),
         };
         seen.assert_is(&expected);
     }
@@ -406,6 +422,19 @@ impl Rig {
         let outputs = self.world.peer_says(relayed, peer, &payload);
         let seen = self.see(path, observe::peer_outputs(&outputs), outputs);
         seen.assert_is(&self.model.peer_says(relayed, peer, &payload));
+    }
+
+    fn icmp(&mut self, seat: usize, about: Aim, error: Icmp) {
+        let path = self.seats[self.aimed_seat(seat, about)].path;
+        let Some(relayed) = self.model.relayed_on(path) else { return };
+        let peer = match about {
+            Aim::Pool(number) => cast::peer(number),
+            Aim::Known(number) => pick(self.model.known_peers(path), number),
+        };
+        let outputs = self.world.icmp_says(relayed, peer, error);
+        let seen = self.see(path, observe::peer_outputs(&outputs), outputs);
+        self.datagrams += u64::from(seen.outcome.dropped.is_some());
+        seen.assert_is(&self.model.icmp_says(relayed, peer, error));
     }
 
     fn late_peer(&mut self, relay: usize, from: usize) {
@@ -469,7 +498,7 @@ impl Rig {
     /// Adds what the outputs do not show, and writes all of it down.
     fn see(&mut self, path: Path, mut seen: Seen, outputs: Vec<Output>) -> Seen {
         let waiting = self.world.held.last();
-        seen.outcome.opens = waiting.map(|(_, family, parity)| (*family, *parity));
+        seen.outcome.opens = waiting.map(|(_, family, port)| (*family, port.into()));
         let drops = self.world.drops[self.drops_seen..].to_vec();
         self.drops_seen = self.world.drops.len();
         seen.outcome.dropped = if drops.is_empty() { None } else { Some(drops) };
@@ -490,6 +519,7 @@ impl Rig {
             None => {}
             Some(Framing::Channel(_)) => count("to client by channel".into()),
             Some(Framing::Indication { .. }) => count("to client by indication".into()),
+            Some(Framing::Icmp { .. }) => count("to client of ICMP".into()),
         }
         for note in &outcome.notes {
             if let Note::Denied { why: Why::Credentials(reason), .. } = note {

@@ -33,6 +33,8 @@ pub(crate) enum Step {
     Peer { seat: usize, peer: Aim, len: usize },
     /// A peer's datagram was in the socket's queue when the socket was closed.
     LatePeer { relay: usize, peer: usize },
+    /// The kernel tells of an ICMP error about a datagram to a peer.
+    Icmp { seat: usize, peer: Aim, icmp_type: u8, code: u8, times: u8 },
     /// What becomes of the sockets that are asked for from now on.
     Sockets(Sockets),
     /// One socket that is waited for is opened, or cannot be.
@@ -254,6 +256,10 @@ fn step() -> impl Strategy<Value = Step> {
         method: Method::new(method).unwrap(),
         class: class_of(class),
     });
+    let icmp_type = prop_oneof![6 => Just(3), 2 => Just(1), 1 => select(vec![0u8, 2, 4, 8, 11, 12])];
+    let times = prop_oneof![3 => Just(1u8), 1 => 1u8..10];
+    let icmp = (seat(), aim(peer()), icmp_type, 0u8..6, times)
+        .prop_map(|(seat, peer, icmp_type, code, times)| Step::Icmp { seat, peer, icmp_type, code, times });
     let settle = (0usize..4, prop::option::weighted(0.3, failure()));
     prop_oneof![
         60 => question(),
@@ -264,6 +270,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (seat(), noise()).prop_map(|(seat, noise)| Step::Noise { seat, noise }),
         40 => (seat(), aim(peer()), len()).prop_map(|(seat, peer, len)| Step::Peer { seat, peer, len }),
         2 => (0usize..6, peer()).prop_map(|(relay, peer)| Step::LatePeer { relay, peer }),
+        20 => icmp,
         4 => sockets().prop_map(Step::Sockets),
         6 => settle.prop_map(|(which, failure)| Step::Settle { which, failure }),
         20 => pause().prop_map(Step::Wait),

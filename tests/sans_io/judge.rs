@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use turnkeep::relay::{ListenerId, Path, Settings};
+use turnkeep::wire::attribute::Icmp;
 use turnkeep::wire::integrity::userhash;
 
 use super::policy::{KNOWN, password_of};
@@ -80,7 +81,13 @@ impl Judge {
         let open = numbers.iter().position(|number| proof.contains(number)).unwrap_or(numbers.len());
         let mut behind = numbers.split_off(open);
         if method == ALLOCATE && class == SUCCESS {
-            numbers.retain(|found| *found != number::ADDRESS_ERROR_CODE);
+            let optional = [number::ADDRESS_ERROR_CODE, number::RESERVATION_TOKEN];
+            numbers.retain(|found| !optional.contains(found));
+            // RFC 8656 §7.2, step 9: one of each family.
+            numbers.dedup();
+            let all = answer.attributes.iter().filter(|tlv| tlv.number == number::XOR_RELAYED_ADDRESS);
+            let families: Vec<_> = all.map(|tlv| tlv.value[1]).collect();
+            assert!([vec![1], vec![2], vec![1, 2]].contains(&families), "{families:?}");
         }
         if answer.code() == 300 {
             // RFC 8489 §10: another one for the other family, and a name.
@@ -162,6 +169,18 @@ pub fn relayed(bytes: &[u8], peer: SocketAddr, payload: &[u8]) {
     assert_eq!(xored_address(address.value, indication.id()), peer);
     assert_eq!(data.value, payload);
     assert!(data.padding.iter().all(|byte| *byte == 0));
+}
+
+/// A message that goes to the client because of an ICMP error about a datagram to `peer` (RFC 8656 §11.5, §18.13).
+pub fn icmp(bytes: &[u8], peer: SocketAddr, error: Icmp) {
+    let indication = Stun::read(bytes).expect("a Data indication is a whole STUN message");
+    assert_eq!(indication.message_type(), 0x0017, "a Data indication, with a channel, too");
+    assert_eq!(indication.numbers(), [number::XOR_PEER_ADDRESS, number::ICMP], "and nothing else");
+    let [address, icmp] = indication.attributes[..] else { unreachable!() };
+    assert_eq!(xored_address(address.value, indication.id()), peer);
+    let says_mtu = if peer.is_ipv4() { (error.icmp_type, error.code) == (3, 4) } else { error.icmp_type == 2 };
+    let data = if says_mtu { error.error_data } else { [0; 4] };
+    assert_eq!(icmp.value, [&[0, 0, error.icmp_type << 1, error.code], &data[..]].concat());
 }
 
 /// Whether a response carries integrity; that it is right, the judge has seen to.

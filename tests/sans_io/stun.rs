@@ -36,6 +36,7 @@ pub mod number {
     pub const PASSWORD_ALGORITHMS: u16 = 0x8002;
     pub const SOFTWARE: u16 = 0x8022;
     pub const ALTERNATE_DOMAIN: u16 = 0x8003;
+    pub const ICMP: u16 = 0x8004;
     pub const ALTERNATE_SERVER: u16 = 0x8023;
     pub const FINGERPRINT: u16 = 0x8028;
 }

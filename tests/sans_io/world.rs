@@ -5,11 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use turnkeep::relay::event::Event;
-use turnkeep::relay::limits::{MAX_LIFETIME, MAX_REPLY};
+use turnkeep::relay::limits::{MAX_LIFETIME, MAX_REPLY, RESERVATION_LIFETIME};
 use turnkeep::relay::{
     Command, Counters, DropReason, Families, Family, Instant, NonceKey, Now, Path, PeerAddr, PeerVerdict, PortParity,
-    RelayFailure, RelayId, RelayedAddr, Server, Settings, Verdict,
+    PortWish, RelayFailure, RelayId, RelayedAddr, Reservation, Server, Settings, Verdict,
 };
+use turnkeep::wire::attribute::Icmp;
 use turnkeep::wire::channel_data::ChannelNumbers;
 
 use super::client::Client;
@@ -50,7 +51,9 @@ pub struct World {
     pub relay_failures: VecDeque<RelayFailure>,
     /// While set, OpenRelay commands are kept here instead of being carried out.
     pub hold_relays: bool,
-    pub held: Vec<(RelayId, Family, PortParity)>,
+    pub held: Vec<(RelayId, Family, PortWish)>,
+    /// Ports that wait for a token, and until when.
+    pub reserved: Vec<(Reservation, Instant, SocketAddr)>,
     judge: Judge,
     /// Requests whose answer is to follow.
     owed: Vec<(Path, Vec<u8>)>,
@@ -84,6 +87,7 @@ impl World {
             relay_failures: VecDeque::new(),
             hold_relays: false,
             held: Vec::new(),
+            reserved: Vec::new(),
             owed: Vec::new(),
             next_port: 50_000,
         }
@@ -167,6 +171,25 @@ impl World {
         }
     }
 
+    /// Tells the server of an ICMP error about a datagram from `relayed` to `peer`; returns what leaves for the client.
+    pub fn icmp_says(&mut self, relayed: SocketAddr, peer: SocketAddr, error: Icmp) -> Vec<Output> {
+        let Some(relay) = self.relays.iter().find(|(_, address)| **address == relayed).map(|(relay, _)| *relay) else {
+            return Vec::new();
+        };
+        let before = self.server.counters().clone();
+        self.server.on_peer_icmp(self.now.instant, relay, PeerAddr(peer), error);
+        let outputs = self.run();
+        let reasons = DropReason::ALL.iter().copied();
+        let drops = reasons.filter(|reason| self.server.counters().dropped(*reason) > before.dropped(*reason));
+        self.drops.extend(drops);
+        for output in &outputs {
+            let Output::ToClient { client, bytes } = output else { panic!("to its client alone: {output:?}") };
+            assert_eq!(self.owner_of(relayed).map(|path| path.client.0), Some(*client));
+            judge::icmp(bytes, peer, error);
+        }
+        outputs
+    }
+
     /// After whatever was done to the server: a newcomer's allocation relays one datagram each way, and with its end
     /// all is as it was before.
     #[track_caller]
@@ -184,7 +207,11 @@ impl World {
     /// Whose allocation has this relayed address, by the word of the audit trail.
     fn owner_of(&self, relayed: SocketAddr) -> Option<Path> {
         self.events.iter().rev().find_map(|event| match event {
-            Event::Opened { allocation, .. } if allocation.relayed.0 == relayed => Some(allocation.path),
+            Event::Opened { allocation, .. }
+                if allocation.relayed.0 == relayed || allocation.also.is_some_and(|also| also.0 == relayed) =>
+            {
+                Some(allocation.path)
+            }
             _ => None,
         })
     }
@@ -194,12 +221,15 @@ impl World {
         let mut outputs = Vec::new();
         while let Some(command) = self.server.next_command() {
             match command {
-                Command::OpenRelay { relay, family, parity } if self.hold_relays => {
-                    self.held.push((relay, family, parity));
+                Command::OpenRelay { relay, family, port } if self.hold_relays => {
+                    self.held.push((relay, family, port));
                 }
-                Command::OpenRelay { relay, family, parity } => self.open(relay, family, parity),
+                Command::OpenRelay { relay, family, port } => self.open(relay, family, &port),
                 Command::CloseRelay { relay } => {
                     self.relays.remove(&relay);
+                }
+                Command::SendToClient { path, message } if message[..2] == [0, 0x17] => {
+                    outputs.push(Output::ToClient { client: path.client.0, bytes: message.into() });
                 }
                 Command::SendToClient { path, message } => {
                     let answers = |owed: &(Path, Vec<u8>)| owed.0 == path && owed.1[8..20] == message[8..20];
@@ -216,19 +246,32 @@ impl World {
 
     /// Opens the relay sockets that were held back.
     pub fn open_held(&mut self) -> Vec<Output> {
-        for (relay, family, parity) in std::mem::take(&mut self.held) {
-            self.open(relay, family, parity);
+        for (relay, family, port) in std::mem::take(&mut self.held) {
+            self.open(relay, family, &port);
         }
         self.run()
     }
 
-    fn open(&mut self, relay: RelayId, family: Family, parity: PortParity) {
+    fn open(&mut self, relay: RelayId, family: Family, port: &PortWish) {
         if let Some(failure) = self.relay_failures.pop_front() {
             self.server.on_relay_failed(self.now, relay, failure);
             return;
         }
+        if let PortWish::Reserved(shown) = port {
+            let now = self.now.instant;
+            let is_it = |(kept, until, _): &(Reservation, Instant, _)| kept == shown && *until > now;
+            match self.reserved.iter().position(is_it) {
+                Some(place) => {
+                    let (.., address) = self.reserved.remove(place);
+                    self.relays.insert(relay, address);
+                    self.server.on_relay_opened(self.now, relay, RelayedAddr(address));
+                }
+                None => self.server.on_relay_failed(self.now, relay, RelayFailure::NotReserved),
+            }
+            return;
+        }
         self.next_port = if self.next_port == u16::MAX { 50_000 } else { self.next_port + 1 };
-        if parity == PortParity::Even {
+        if *port != PortWish::Single(PortParity::Any) {
             self.next_port += self.next_port % 2;
         }
         let ip: IpAddr = match family {
@@ -236,6 +279,11 @@ impl World {
             Family::V6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
         };
         let address = SocketAddr::new(ip, self.next_port);
+        if let PortWish::Pair(reservation) = port {
+            self.next_port += 1;
+            let until = self.now.instant.after(RESERVATION_LIFETIME);
+            self.reserved.push((reservation.clone(), until, SocketAddr::new(ip, self.next_port)));
+        }
         self.relays.insert(relay, address);
         self.server.on_relay_opened(self.now, relay, RelayedAddr(address));
     }

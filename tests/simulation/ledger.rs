@@ -198,6 +198,7 @@ impl Ledger {
                 let entry = self.open.get(&allocation.relayed.0).expect("P4: what is refreshed is open");
                 assert_eq!((entry.name, relayed_of(&entry.totals)), (allocation.uuid, relayed_of(totals)), "P4");
             }
+            Event::Narrowed { .. } => panic!("no caller asks for two addresses"),
             Event::Closed { allocation, totals, .. } => {
                 self.stats.closed += 1;
                 let entry = self.open.remove(&allocation.relayed.0).expect("P4: what is closed was open");

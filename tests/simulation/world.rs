@@ -328,7 +328,7 @@ impl World {
     fn open(&mut self, opening: Opening) {
         let now = self.now();
         let outputs = if self.faults.chance(self.sockets.fail) {
-            self.node.refuse_relay(now, opening, SocketPlan::failure(&mut self.faults))
+            self.node.refuse_relay(now, &opening, SocketPlan::failure(&mut self.faults))
         } else {
             self.node.open_relay(now, opening)
         };

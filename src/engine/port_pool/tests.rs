@@ -216,3 +216,32 @@ fn ten_million_turns_leave_the_pool_as_it_was() {
     }
     assert_eq!(pool.usage(at(1_000_000)), PortUsage { free: 65_535, ..PortUsage::default() });
 }
+
+/// C-139: RFC 8656 §7.2.
+#[test]
+fn a_pair_is_an_even_port_and_the_next_one_and_each_pair_comes_up() {
+    let mut entropy = Seeded(1);
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..200 {
+        let mut pool = PortPool::new(50_000..=50_007, Rest::default());
+        let pairs: Vec<_> = std::iter::from_fn(|| pool.lease_pair(Instant::default(), &mut entropy)).collect();
+        assert_eq!((pairs.len(), pool.usage(Instant::default()).used), (4, 8));
+        for [first, second] in &pairs {
+            assert!(first.get() % 2 == 0 && second.get() == first.get() + 1);
+        }
+        seen.insert(pairs[0][0].get());
+    }
+    assert_eq!(seen.len(), 4, "{seen:?}");
+}
+
+#[test]
+fn no_pair_is_made_of_ports_that_are_leased_or_rest_or_lie_outside() {
+    let mut entropy = Seeded(1);
+    let mut pool = PortPool::new(50_001..=50_004, Rest::default());
+    let [first, second] = pool.lease_pair(Instant::default(), &mut entropy).unwrap();
+    assert_eq!((first.get(), second.get()), (50_002, 50_003));
+    assert_eq!(pool.lease_pair(Instant::default(), &mut entropy), None, "50,004 has no next one");
+    pool.release(second, Instant::default());
+    pool.release(first, Instant::default());
+    assert_eq!(pool.lease_pair(Instant::default(), &mut entropy), None, "they rest");
+}

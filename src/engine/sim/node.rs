@@ -6,11 +6,12 @@ use std::ops::RangeInclusive;
 
 use super::random::Random;
 use crate::engine::port_pool::{LeasedPort, PortPool, PortUsage, Rest};
+use crate::engine::reservations::Reservations;
 use crate::relay::event::Event;
 use crate::relay::limits::MAX_REPLY;
 use crate::relay::seam::{Entropy, Policy};
 use crate::relay::{
-    ClientAddr, Command, DropReason, Family, ListenerId, Now, Path, PeerAddr, PeerVerdict, PortParity, RelayFailure,
+    ClientAddr, Command, DropReason, Family, ListenerId, Now, Path, PeerAddr, PeerVerdict, PortWish, RelayFailure,
     RelayId, RelayedAddr, Server, ServerAddr, Transport, Verdict,
 };
 
@@ -20,6 +21,7 @@ pub struct Node<P: Policy, E: Entropy> {
     listeners: Vec<ServerAddr>,
     addresses: RelayAddresses,
     pools: [PortPool; 2],
+    reserved: [Reservations<LeasedPort>; 2],
     /// Draws the ports.
     random: Random,
     sockets: BTreeMap<SocketAddr, Socket>,
@@ -44,14 +46,14 @@ struct Socket {
 }
 
 /// A relay socket that the server asks for: it is to be opened, or refused, at once or later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opening {
     /// The name it will have.
     pub relay: RelayId,
     /// Of its address.
     pub family: Family,
     /// Of its port.
-    pub parity: PortParity,
+    pub port: PortWish,
 }
 
 /// What an engine does because its server says so.
@@ -92,8 +94,9 @@ impl<P: Policy, E: Entropy> Node<P, E> {
     pub fn new(server: Server<P, E>, listeners: Vec<ServerAddr>, addresses: RelayAddresses, random: Random) -> Self {
         let pool = || PortPool::new(addresses.ports.clone(), addresses.rest);
         let pools = [pool(), pool()];
+        let reserved = [Reservations::new(), Reservations::new()];
         let (sockets, addresses_of) = (BTreeMap::new(), HashMap::new());
-        Self { server, listeners, addresses, pools, random, sockets, addresses_of, heard: 0 }
+        Self { server, listeners, addresses, pools, reserved, random, sockets, addresses_of, heard: 0 }
     }
 
     /// The relay server.
@@ -147,10 +150,11 @@ impl<P: Policy, E: Entropy> Node<P, E> {
 
     /// Opens a socket that was asked for, if a port is to be had.
     pub fn open_relay(&mut self, now: Now, opening: Opening) -> Vec<Output> {
-        let Opening { relay, family, parity } = opening;
+        let Opening { relay, family, .. } = opening;
         let index = index_of(family);
-        let Some(port) = self.pools[index].lease(now.instant, parity, &mut self.random) else {
-            return self.refuse_relay(now, opening, RelayFailure::PortsExhausted);
+        let port = match self.lease(now, index, &opening.port) {
+            Ok(port) => port,
+            Err(failure) => return self.refuse_relay(now, &opening, failure),
         };
         let address = SocketAddr::new(self.addresses.ips[index], port.get());
         self.sockets.insert(address, Socket { relay, port });
@@ -159,8 +163,26 @@ impl<P: Policy, E: Entropy> Node<P, E> {
         self.commands(now)
     }
 
+    fn lease(&mut self, now: Now, index: usize, wish: &PortWish) -> Result<LeasedPort, RelayFailure> {
+        let (now, pool, reserved) = (now.instant, &mut self.pools[index], &mut self.reserved[index]);
+        while let Some(port) = reserved.pop_over(now) {
+            pool.release(port, now);
+        }
+        match wish {
+            PortWish::Single(parity) => pool.lease(now, *parity, &mut self.random).ok_or(RelayFailure::PortsExhausted),
+            PortWish::Reserved(shown) => reserved.redeem(now, shown).ok_or(RelayFailure::NotReserved),
+            PortWish::Pair(_) if reserved.is_full() => Err(RelayFailure::PortsExhausted),
+            PortWish::Pair(reservation) => {
+                let pair = pool.lease_pair(now, &mut self.random);
+                let [first, second] = pair.ok_or(RelayFailure::PortsExhausted)?;
+                reserved.keep(now, reservation.clone(), second);
+                Ok(first)
+            }
+        }
+    }
+
     /// Reports that a socket that was asked for cannot be had.
-    pub fn refuse_relay(&mut self, now: Now, opening: Opening, failure: RelayFailure) -> Vec<Output> {
+    pub fn refuse_relay(&mut self, now: Now, opening: &Opening, failure: RelayFailure) -> Vec<Output> {
         self.server.on_relay_failed(now, opening.relay, failure);
         self.commands(now)
     }
@@ -225,8 +247,8 @@ impl<P: Policy, E: Entropy> Node<P, E> {
         let mut outputs = Vec::new();
         while let Some(command) = self.server.next_command() {
             match command {
-                Command::OpenRelay { relay, family, parity } => {
-                    outputs.push(Output::Open(Opening { relay, family, parity }));
+                Command::OpenRelay { relay, family, port } => {
+                    outputs.push(Output::Open(Opening { relay, family, port }));
                 }
                 Command::CloseRelay { relay } => outputs.extend(self.close(now, relay).map(Output::Close)),
                 Command::SendToClient { path, message } => {

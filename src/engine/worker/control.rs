@@ -12,7 +12,7 @@ use crate::engine::outbox::Queue;
 use crate::engine::stream::StreamEnd;
 use crate::relay::seam::{Entropy, EventSink, Policy};
 use crate::relay::server::Server;
-use crate::relay::{Command, Family, PortParity, RelayFailure, RelayId};
+use crate::relay::{Command, Family, PortWish, RelayFailure, RelayId};
 
 /// The log hears of relay sockets that cannot be opened this often.
 const WARN_EVERY: Duration = Duration::from_secs(10);
@@ -21,7 +21,7 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
     pub(super) fn carry_out_commands(&mut self) {
         while let Some(command) = self.server.next_command() {
             match command {
-                Command::OpenRelay { relay, family, parity } => self.open_relay(relay, family, parity),
+                Command::OpenRelay { relay, family, port } => self.open_relay(relay, family, &port),
                 Command::CloseRelay { relay } => self.relays.close(relay),
                 Command::SendToClient { path, message } => {
                     self.make_place();
@@ -33,17 +33,17 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
         }
     }
 
-    fn open_relay(&mut self, relay: RelayId, family: Family, parity: PortParity) {
+    fn open_relay(&mut self, relay: RelayId, family: Family, port: &PortWish) {
         let watch = (&self.parts.epoll, Token::Relay(relay.slot).into());
-        match self.relays.open(relay, (family, parity), &mut self.parts.entropy, watch) {
+        match self.relays.open(relay, (family, port), &mut self.parts.entropy, watch) {
             Ok(relayed) => {
                 self.counters.relays_opened += 1;
                 self.server.on_relay_opened(self.now, relay, relayed);
             }
             Err(error) => {
                 self.counters.relays_refused += 1;
-                // That ports are used up is told with the refusal itself.
-                let is_news = error.failure() != RelayFailure::PortsExhausted;
+                // That ports are used up, or a token wrong, is told with the refusal itself.
+                let is_news = !matches!(error.failure(), RelayFailure::PortsExhausted | RelayFailure::NotReserved);
                 if is_news && self.warned.is_none_or(|last| self.now.instant.since(last) >= WARN_EVERY) {
                     self.warned = Some(self.now.instant);
                     let (worker, refused) = (self.parts.index, self.counters.relays_refused);

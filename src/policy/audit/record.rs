@@ -105,6 +105,7 @@ struct Fields<'a> {
     who: Option<&'a Identity>,
     client: Option<Client>,
     relay: Option<RelayedAddr>,
+    relay_also: Option<RelayedAddr>,
     peer: Option<PeerAddr>,
     totals: Option<&'a Totals>,
     duration_ms: Option<u64>,
@@ -132,6 +133,7 @@ impl<'a> Fields<'a> {
             who: None,
             client: None,
             relay: None,
+            relay_also: None,
             peer: None,
             totals: None,
             duration_ms: None,
@@ -206,6 +208,18 @@ impl<'a> Fields<'a> {
                 allocation,
                 Some(totals),
             ),
+            Event::Narrowed { at, allocation, ended, reason } => Self {
+                reason: Some(reason.name()),
+                relay: Some(*ended),
+                relay_also: None,
+                ..Self::of_allocation(
+                    *at,
+                    "allocation.narrow",
+                    format!("One of its two addresses ended; {} goes on.", allocation.relayed),
+                    allocation,
+                    None,
+                )
+            },
             Event::Closed { at, allocation, reason, totals } => Self {
                 reason: Some(reason.name()),
                 ..Self::of_allocation(*at, "allocation.close", close_sentence(*reason), allocation, Some(totals))
@@ -236,6 +250,7 @@ impl<'a> Fields<'a> {
             who: Some(&allocation.who),
             client: Some(Client::of(&allocation.path)),
             relay: Some(allocation.relayed),
+            relay_also: allocation.also,
             totals,
             duration_ms: totals.map(|_| u64::try_from(stood.as_millis()).unwrap_or(MAX_NUMBER)),
             ..Self::new(at, event, detail)
@@ -281,6 +296,9 @@ impl<'a> Fields<'a> {
             self.peer.iter().for_each(|peer| record.object("peer", |object| transport_address(object, peer.0)));
             self.reason.iter().for_each(|reason| record.text("reason", reason));
             self.relay.iter().for_each(|relay| record.object("relay", |object| transport_address(object, relay.0)));
+            self.relay_also.iter().for_each(|relay| {
+                record.object("relay_also", |object| transport_address(object, relay.0));
+            });
             self.rule.iter().for_each(|rule| record.text("rule", rule));
             record.number("seq", seq);
             record.display("ts", Timestamp(self.at));

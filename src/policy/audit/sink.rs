@@ -352,7 +352,8 @@ pub(super) mod tests {
     pub(in super::super) fn closed(second: u64) -> Event {
         let who = Identity { user: UserId("u".into()), key_id: None, expires_unix: None, max_allocations: None };
         let relayed = RelayedAddr("192.0.2.1:50000".parse().unwrap());
-        let allocation = AllocationRecord { uuid: AllocationUuid([7; 16]), who, path: path(), relayed, opened: at(0) };
+        let allocation =
+            AllocationRecord { uuid: AllocationUuid([7; 16]), who, path: path(), relayed, also: None, opened: at(0) };
         Event::Closed { at: at(second), allocation, reason: CloseReason::Expired, totals: Totals::default() }
     }
 

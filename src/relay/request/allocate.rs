@@ -1,28 +1,24 @@
-//! Allocate (RFC 8656 §7.2), in two halves: the request is judged and a relay socket asked for; when the engine has
-//! opened it, the client is answered.
-
-use std::time::Duration;
+//! Allocate (RFC 8656 §7.2), in two halves: the request is judged and relay sockets are asked for; when the engine has
+//! opened them, the client is answered.
 
 use super::answer::Answer;
 use super::authenticate::{Authenticated, response_key};
-use super::{Refused, Request, family, lifetime_attribute};
+use super::wish::{Port, Wish};
+use super::{Refused, Request, lifetime_attribute};
 use crate::relay::addr::{Family, RelayedAddr};
-use crate::relay::allocation::{Allocation, PendingAnswer, Stage};
+use crate::relay::allocation::{AddressError, Allocation, Opening, PendingAnswer, Second};
 use crate::relay::channel::Channels;
-use crate::relay::clock::Now;
-use crate::relay::command::{Command, PortParity, RelayFailure, RelayId};
+use crate::relay::clock::{Instant, Now};
+use crate::relay::command::{Command, PortParity, PortWish, RelayFailure, RelayId, Reservation, Token};
 use crate::relay::event::{AllocationUuid, Denial, Event, RequestKind, Totals};
-use crate::relay::limits::{DEFAULT_LIFETIME, MAX_REPLY};
+use crate::relay::limits::MAX_REPLY;
 use crate::relay::permission::Permissions;
 use crate::relay::reason::DropReason;
 use crate::relay::resting::Claim;
 use crate::relay::seam::{AdmitRefusal, Entropy, Policy};
-use crate::relay::server::{Server, Settings};
+use crate::relay::server::Server;
 use crate::relay::verdict::Verdict;
-use crate::wire::attribute::{
-    AdditionalAddressFamily, AddressErrorCode, DontFragment, ErrorCode, EvenPort, Lifetime, RequestedAddressFamily,
-    RequestedTransport, ReservationToken, XorMappedAddress, XorRelayedAddress,
-};
+use crate::wire::attribute::{AddressErrorCode, ErrorCode, ReservationToken, XorMappedAddress, XorRelayedAddress};
 use crate::wire::header::Method;
 
 pub(super) fn handle<P: Policy, E: Entropy>(
@@ -37,7 +33,7 @@ pub(super) fn handle<P: Policy, E: Entropy>(
     if let Some((_, standing)) = server.table.by_path(&request.path) {
         let transaction_id = request.message.transaction_id();
         if *standing.username == *sender.username && standing.transaction_id == transaction_id {
-            return repeat(standing, answer);
+            return repeat(standing, request.now.instant, answer);
         }
         // Whoever it is, the allocation stays; somebody else there means that a NAT gave the address away (§7.4), which
         // cannot happen to a connection. Its owner under a new credential is nobody else.
@@ -54,14 +50,14 @@ pub(super) fn handle<P: Policy, E: Entropy>(
 }
 
 /// A retransmitted Allocate gets the answer that the first one got (RFC 8656 §7.2).
-fn repeat<L>(standing: &Allocation<L>, answer: Answer<'_>) -> Verdict {
-    match standing.stage {
-        Stage::Opening { .. } => Verdict::Drop(DropReason::InProgress),
-        Stage::Open { relayed, .. } => success(answer, standing, relayed, standing.refused_family),
+fn repeat<L>(standing: &Allocation<L>, now: Instant, answer: Answer<'_>) -> Verdict {
+    match standing.opening {
+        Some(_) => Verdict::Drop(DropReason::InProgress),
+        None => success(answer, standing, now),
     }
 }
 
-/// Judges the request, takes the user's share and asks for a relay socket.
+/// Judges the request, takes the user's share and asks for relay sockets.
 fn begin<P: Policy, E: Entropy>(
     server: &mut Server<P, E>,
     request: &Request<'_>,
@@ -91,169 +87,152 @@ fn begin<P: Policy, E: Entropy>(
         username: sender.username.as_ref().into(),
         key: sender.key.clone(),
         transaction_id,
-        stage: Stage::Opening {
+        opening: Some(Opening {
             answer: PendingAnswer { fingerprint: request.has_fingerprint(), sha256: sender.sha256 },
-        },
-        refused_family: wish.refused_family,
+            waits_for: 1,
+            failure: None,
+        }),
+        first: None,
+        expires: Instant::default(),
+        second: None,
+        address_error: wish.address_error,
+        token: None,
         lifetime: wish.lifetime,
         opened: request.now,
         permissions: Permissions::default(),
         channels: Channels::default(),
         totals: Totals::default(),
         refresh_recorded_from: request.now.instant,
+        icmp_rested: request.now.instant,
         suspended: false,
         lease,
     };
     let relay = server.table.insert(allocation).ok_or_else(|| Refused::out_of("allocations"))?;
-    server.commands.push_back(Command::OpenRelay { relay, family: wish.family, parity: wish.parity });
+    ask_for_sockets(server, relay, &wish);
     Ok(())
 }
 
-/// What an Allocate asks for, once it is clear that it can be had.
-struct Wish {
-    family: Family,
-    /// A second family that is not offered: success, with an ADDRESS-ERROR-CODE (RFC 8656 §7.2, step 9).
-    refused_family: Option<u8>,
-    parity: PortParity,
-    lifetime: Duration,
-}
-
-impl Wish {
-    /// Steps 3 to 9 of RFC 8656 §7.2, in their order.
-    fn read(request: &Request<'_>, settings: &Settings) -> Result<Self, Refused> {
-        let invalid = Refused::bad_request;
-        check_transport(request)?;
-        let Choice { token, even, requested, additional } = Choice::read(request)?;
-        if token && (even.is_some() || requested.is_some() || additional.is_some()) {
-            return Err(invalid("RESERVATION-TOKEN excludes EVEN-PORT and address families"));
+fn ask_for_sockets<P: Policy, E: Entropy>(server: &mut Server<P, E>, own: RelayId, wish: &Wish) {
+    let Server { table, entropy, commands, .. } = server;
+    let name = wish.second.and_then(|_| table.insert_second(own));
+    let Some(allocation) = table.get_mut(own) else { return };
+    let reservation = |token| Reservation { token, user: allocation.who.user.clone() };
+    let mut parity = PortParity::Any;
+    let port = match wish.port {
+        Port::Single(single) => {
+            parity = single;
+            PortWish::Single(single)
         }
-        // No token is ever handed out, and none can be: a reservation cannot be satisfied yet.
-        if token {
-            return Err(Refused::unavailable("Reservation token not known here"));
+        Port::Pair => {
+            let token = Token::new(wish.family, entropy);
+            allocation.token = Some(token);
+            PortWish::Pair(reservation(token))
         }
-        if requested.is_some() && additional.is_some() {
-            return Err(invalid("REQUESTED- and ADDITIONAL-ADDRESS-FAMILY exclude each other"));
-        }
-        let wanted = match requested {
-            None => Family::V4,
-            Some(number) => family(number).ok_or_else(|| unsupported_family(number))?,
-        };
-        if !settings.families.has(wanted) {
-            return Err(unsupported_family(number_of(wanted)));
-        }
-        let parity = match even {
-            None => PortParity::Any,
-            Some(EvenPort { reserve_next: false }) => PortParity::Even,
-            Some(EvenPort { reserve_next: true }) if additional.is_some() => {
-                return Err(invalid("EVEN-PORT with a reservation excludes ADDITIONAL-ADDRESS-FAMILY"));
+        Port::Reserved(token) => PortWish::Reserved(reservation(token)),
+    };
+    commands.push_back(Command::OpenRelay { relay: own, family: wish.family, port });
+    match (wish.second, name) {
+        (Some(family), Some(relay)) => {
+            let second = Second { relay, relayed: None, expires: Instant::default() };
+            allocation.second = Some(Box::new(second));
+            if let Some(opening) = &mut allocation.opening {
+                opening.waits_for = 2;
             }
-            Some(EvenPort { reserve_next: true }) => {
-                return Err(Refused::unavailable("Pairs of ports are not offered"));
-            }
-        };
-        let refused_family = match additional.map(|number| (number, family(number))) {
-            None => None,
-            Some((_, Some(Family::V4))) => return Err(invalid("ADDITIONAL-ADDRESS-FAMILY must not be IPv4")),
-            Some((number, Some(Family::V6))) => Some(number),
-            Some((number, None)) => return Err(unsupported_family(number)),
-        };
-        let lifetime = granted_lifetime(settings, asked_lifetime(request)?);
-        Ok(Self { family: wanted, refused_family, parity, lifetime })
-    }
-}
-
-/// What chooses among addresses, each in a form that its RFC allows; families by their numbers.
-struct Choice {
-    token: bool,
-    even: Option<EvenPort>,
-    requested: Option<u8>,
-    additional: Option<u8>,
-}
-
-impl Choice {
-    fn read(request: &Request<'_>) -> Result<Self, Refused> {
-        let (message, invalid) = (request.message, Refused::bad_request);
-        // DF can be set, so DONT-FRAGMENT is nothing to refuse (step 4), if it is one.
-        message.get::<DontFragment>().map_err(|_| invalid("Invalid DONT-FRAGMENT"))?;
-        let token = message.get::<ReservationToken>().map_err(|_| invalid("Invalid RESERVATION-TOKEN"))?;
-        let even = message.get::<EvenPort>().map_err(|_| invalid("Invalid EVEN-PORT"))?;
-        let requested = message.get::<RequestedAddressFamily>();
-        let requested = requested.map_err(|_| invalid("Invalid REQUESTED-ADDRESS-FAMILY"))?;
-        let additional = message.get::<AdditionalAddressFamily>();
-        let additional = additional.map_err(|_| invalid("Invalid ADDITIONAL-ADDRESS-FAMILY"))?;
-        Ok(Self {
-            token: token.is_some(),
-            even,
-            requested: requested.map(|requested| requested.0),
-            additional: additional.map(|additional| additional.0),
-        })
-    }
-}
-
-/// Step 3: UDP is what there is.
-fn check_transport(request: &Request<'_>) -> Result<(), Refused> {
-    let invalid = Refused::bad_request;
-    let transport = request.message.get::<RequestedTransport>().map_err(|_| invalid("Invalid REQUESTED-TRANSPORT"))?;
-    match transport.ok_or_else(|| invalid("REQUESTED-TRANSPORT is missing"))? {
-        RequestedTransport::UDP => Ok(()),
-        RequestedTransport(other) => {
-            Err(Refused::with(ErrorCode::UNSUPPORTED_TRANSPORT_PROTOCOL, Denial::TransportProtocol(other)))
+            commands.push_back(Command::OpenRelay { relay, family, port: PortWish::Single(parity) });
         }
+        (Some(family), None) => allocation.address_error = Some((family, AddressError::NoCapacity)),
+        (None, _) => {}
     }
 }
 
-/// LIFETIME in seconds, if the request has one.
-pub(super) fn asked_lifetime(request: &Request<'_>) -> Result<Option<u32>, Refused> {
-    let lifetime = request.message.get::<Lifetime>().map_err(|_| Refused::bad_request("Invalid LIFETIME"))?;
-    Ok(lifetime.map(|lifetime| lifetime.0))
-}
-
-/// What is granted of it: never less than the default, never more than the maximum (RFC 8656 §7.2 and §8.2).
-pub(super) fn granted_lifetime(settings: &Settings, asked: Option<u32>) -> Duration {
-    let asked = Duration::from_secs(u64::from(asked.unwrap_or_default()));
-    asked.max(DEFAULT_LIFETIME).min(settings.max_lifetime)
-}
-
-/// The relay socket is open: the allocation begins, the audit trail hears of it, and then the client.
+/// A relay socket is open. When it is the last that was asked for, the allocation begins.
 pub(in crate::relay) fn on_relay_opened<P: Policy, E: Entropy>(
     server: &mut Server<P, E>,
     now: Now,
-    id: RelayId,
+    relay: RelayId,
     relayed: RelayedAddr,
 ) {
-    let Some(allocation) = server.table.get_mut(id) else {
-        server.commands.push_back(Command::CloseRelay { relay: id });
+    let Some(own) = server.table.owner_of(relay) else {
+        server.commands.push_back(Command::CloseRelay { relay });
         return;
     };
-    let Stage::Opening { answer } = allocation.stage else { return };
-    let expires = now.instant.after(allocation.lifetime);
-    allocation.stage = Stage::Open { relayed, expires };
+    let Some(allocation) = server.table.get_mut(own).filter(|allocation| allocation.opening.is_some()) else { return };
+    allocation.begin(own, relay, relayed, now.instant);
+    conclude(server, now, own);
+}
+
+/// There is no such relay socket.
+pub(in crate::relay) fn on_relay_failed<P: Policy, E: Entropy>(
+    server: &mut Server<P, E>,
+    now: Now,
+    relay: RelayId,
+    failure: RelayFailure,
+) {
+    let Some(own) = server.table.owner_of(relay) else { return };
+    let Some(allocation) = server.table.get_mut(own) else { return };
+    let Some(opening) = &mut allocation.opening else { return };
+    opening.failure = opening.failure.or(Some(failure));
+    if let Some(second) = allocation.second.take_if(|second| second.relay == relay) {
+        server.table.remove_second(second.relay);
+    }
+    conclude(server, now, own);
+}
+
+/// One socket less to wait for. After the last one, with any of them an allocation begins; with none of them there is
+/// none (RFC 8656 §7.2, step 9).
+fn conclude<P: Policy, E: Entropy>(server: &mut Server<P, E>, now: Now, own: RelayId) {
+    let Some(allocation) = server.table.get_mut(own) else { return };
+    let Some(opening) = &mut allocation.opening else { return };
+    opening.waits_for = opening.waits_for.saturating_sub(1);
+    if opening.waits_for > 0 {
+        return;
+    }
+    let Opening { answer, failure, .. } = *opening;
+    allocation.opening = None;
+    match failure {
+        Some(failure) if !allocation.is_open(now.instant) => refuse_late(server, now, own, answer, failure),
+        Some(_) => {
+            let missing = if allocation.has(Family::V4, now.instant) { Family::V6 } else { Family::V4 };
+            allocation.address_error = Some((missing, AddressError::NoCapacity));
+            open(server, now, own, answer);
+        }
+        None => open(server, now, own, answer),
+    }
+}
+
+/// The allocation begins: the audit trail hears of it, and then the client.
+fn open<P: Policy, E: Entropy>(server: &mut Server<P, E>, now: Now, own: RelayId, answer: PendingAnswer) {
+    let Some(allocation) = server.table.get_mut(own) else { return };
     allocation.opened = now;
+    // Sockets that were opened one after the other end together.
+    allocation.extend(None, now.instant.after(allocation.lifetime));
     let (lifetime, record) = (allocation.lifetime, allocation.record());
-    let message = answer_late(allocation, answer, |ready, allocation| {
-        success(ready, allocation, relayed, allocation.refused_family)
-    });
-    server.wheel.set(now.instant, id.slot, expires);
+    let expires = allocation.next_expiry();
+    let message = answer_late(allocation, answer, |ready, allocation| success(ready, allocation, now.instant));
+    if let Some(expires) = expires {
+        server.wheel.set(now.instant, own.slot, expires);
+    }
     if let Some(allocation) = record {
         server.audit(Event::Opened { at: now, allocation, lifetime });
     }
     server.commands.extend(message);
 }
 
-/// There is no relay socket: the user's share goes back, and the client gets a 508.
-pub(in crate::relay) fn on_relay_failed<P: Policy, E: Entropy>(
+/// The user's share goes back, and the client gets a 508.
+fn refuse_late<P: Policy, E: Entropy>(
     server: &mut Server<P, E>,
     now: Now,
-    id: RelayId,
+    own: RelayId,
+    answer: PendingAnswer,
     failure: RelayFailure,
 ) {
-    let Some(Stage::Opening { answer }) = server.table.get(id).map(|allocation| allocation.stage) else { return };
-    let Some(allocation) = server.table.remove(id) else { return };
-    let Refused { error, denial } = Refused::out_of(match failure {
-        RelayFailure::PortsExhausted => "relayed ports",
-        RelayFailure::DescriptorsExhausted => "file descriptors",
-        RelayFailure::Refused => "relay sockets",
-    });
+    let Some(allocation) = server.table.remove(own) else { return };
+    let Refused { error, denial } = match failure {
+        RelayFailure::PortsExhausted => Refused::out_of("relayed ports"),
+        RelayFailure::DescriptorsExhausted => Refused::out_of("file descriptors"),
+        RelayFailure::Refused => Refused::out_of("relay sockets"),
+        RelayFailure::NotReserved => Refused::unavailable("Nothing is reserved under the token"),
+    };
     server.audit(Event::Denied {
         at: now,
         path: allocation.path,
@@ -281,35 +260,24 @@ fn answer_late<L>(
     Some(Command::SendToClient { path: allocation.path, message })
 }
 
-fn success<L>(
-    answer: Answer<'_>,
-    allocation: &Allocation<L>,
-    relayed: RelayedAddr,
-    refused_family: Option<u8>,
-) -> Verdict {
+/// RFC 8656 §7.2, at the end.
+fn success<L>(answer: Answer<'_>, allocation: &Allocation<L>, now: Instant) -> Verdict {
     answer.success(|writer| {
-        writer.put(&XorRelayedAddress(relayed.0))?;
+        for (relayed, _) in allocation.addresses(now) {
+            writer.put(&XorRelayedAddress(relayed.0))?;
+        }
         writer.put(&lifetime_attribute(allocation.lifetime))?;
         writer.put(&XorMappedAddress(allocation.path.client.0))?;
-        match refused_family {
-            None => Ok(()),
-            Some(family) => {
-                let ErrorCode { code, reason } = ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED;
-                writer.put(&AddressErrorCode { family, code, reason })
-            }
+        if let Some(token) = allocation.token {
+            writer.put(&ReservationToken(token.to_bytes()))?;
         }
+        let Some((family, error)) = allocation.address_error else { return Ok(()) };
+        let ErrorCode { code, reason } = match error {
+            AddressError::NotSupported => ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED,
+            AddressError::NoCapacity => ErrorCode::INSUFFICIENT_CAPACITY,
+        };
+        writer.put(&AddressErrorCode { family: family.number(), code, reason })
     })
-}
-
-fn unsupported_family(number: u8) -> Refused {
-    Refused::with(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED, Denial::Family(number))
-}
-
-fn number_of(family: Family) -> u8 {
-    match family {
-        Family::V4 => 0x01,
-        Family::V6 => 0x02,
-    }
 }
 
 /// A UUIDv7 (RFC 9562 §5.7): 48 bits of wall clock in milliseconds, and random ones but for version and variant.

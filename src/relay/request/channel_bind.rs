@@ -41,7 +41,7 @@ fn bind<P: Policy, E: Entropy>(
         Err(BindError::NumberTaken) => return Err(Refused::bad_request("Channel is bound to another peer")),
         Err(BindError::PeerTaken) => return Err(Refused::bad_request("Peer is bound to another channel")),
     };
-    let ports = server.judge_peer(id, peer)?;
+    let ports = server.judge_peer(id, peer, request.now)?;
     if !ports.allow(peer.port()) {
         let rule = RuleId(PEER_PORT.into());
         return Err(Refused::with(ErrorCode::FORBIDDEN, Denial::Peer { peer, rule }));

@@ -4,6 +4,7 @@ use super::answer::Answer;
 use super::authenticate::Authenticated;
 use super::{Refused, Request};
 use crate::relay::addr::PeerAddr;
+use crate::relay::clock::Now;
 use crate::relay::command::RelayId;
 use crate::relay::limits::MAX_PEERS_PER_REQUEST;
 use crate::relay::seam::{Entropy, PeerPorts, Policy};
@@ -30,7 +31,7 @@ fn install<P: Policy, E: Entropy>(
 ) -> Result<(), Refused> {
     let id = server.own_allocation(request, sender)?;
     let peers = peers(request)?;
-    let judged = judge(server, id, &peers)?;
+    let judged = judge(server, id, &peers, request.now)?;
     let Some(allocation) = server.table.get_mut(id) else { return Ok(()) };
     let now = request.now.instant;
     if !allocation.permissions.have_room_for(judged.iter().map(|(peer, _)| peer.ip()), now) {
@@ -65,11 +66,12 @@ fn judge<P: Policy, E: Entropy>(
     server: &Server<P, E>,
     id: RelayId,
     peers: &[PeerAddr],
+    now: Now,
 ) -> Result<Vec<(PeerAddr, PeerPorts)>, Refused> {
     let mut judged = Vec::with_capacity(peers.len());
     let mut forbidden = None;
     for peer in peers {
-        match server.judge_peer(id, *peer) {
+        match server.judge_peer(id, *peer, now) {
             Ok(ports) => judged.push((*peer, ports)),
             Err(refused) if refused.error.code == ErrorCode::FORBIDDEN.code => forbidden = forbidden.or(Some(refused)),
             Err(refused) => return Err(refused),

@@ -26,6 +26,7 @@ mod channel_bind;
 mod create_permission;
 mod refresh;
 pub(super) mod send;
+mod wish;
 
 use answer::Answer;
 use authenticate::{Authenticated, authenticate};
@@ -156,7 +157,7 @@ impl<P: Policy, E: Entropy> Server<P, E> {
     fn own_allocation(&mut self, request: &Request<'_>, sender: &Authenticated<'_>) -> Result<RelayId, Refused> {
         let standing = self.table.by_path(&request.path);
         let (id, allocation) = standing.ok_or_else(Refused::no_allocation)?;
-        if allocation.relayed(request.now.instant).is_none() {
+        if !allocation.is_open(request.now.instant) {
             return Err(Refused::no_allocation());
         }
         if *allocation.username != *sender.username {
@@ -174,11 +175,11 @@ impl<P: Policy, E: Entropy> Server<P, E> {
     }
 
     /// Whether the allocation may talk to `peer`: its family first, then policy (D-06 of docs/conformance.md).
-    fn judge_peer(&self, id: RelayId, peer: PeerAddr) -> Result<PeerPorts, Refused> {
+    fn judge_peer(&self, id: RelayId, peer: PeerAddr, now: Now) -> Result<PeerPorts, Refused> {
         let Some(allocation) = self.table.get(id) else {
             return Err(Refused::no_allocation());
         };
-        if allocation.family() != Some(peer.family()) {
+        if !allocation.has(peer.family(), now.instant) {
             return Err(Refused::family_mismatch());
         }
         self.policy

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use turnkeep::relay::event::Totals;
 use turnkeep::relay::seam::{AdmitRefusal, Policy};
-use turnkeep::relay::{DropReason, Families, Family, Path, PortParity};
+use turnkeep::relay::{DropReason, Families, Family, Path};
 use turnkeep::wire::attribute::AttributeType;
 
-use super::allocation::Allocation;
+use super::allocation::{Allocation, MOST_ICMP};
 use super::{Asked, Model, same_tuple};
-use crate::outcome::{Note, Outcome, Why};
+use crate::outcome::{Note, Outcome, Port, Why};
 use crate::said::{Attr, Said};
 
 const DEFAULT_LIFETIME: u32 = 600;
@@ -40,6 +40,7 @@ impl Model {
             family: request.family,
             lifetime: granted(request.lifetime, self.facts.max_lifetime),
             address_error: request.address_error,
+            has_token: request.port == Port::Pair,
             relayed: None,
             expires: self.now.instant,
             permissions: Vec::new(),
@@ -47,9 +48,10 @@ impl Model {
             suspended: false,
             totals: Totals::default(),
             refresh_noted: None,
+            icmp_credit: (MOST_ICMP, self.now.instant),
             _lease: lease,
         });
-        Outcome { opens: Some((request.family, request.parity)), ..Outcome::default() }
+        Outcome { opens: Some((request.family, request.port)), ..Outcome::default() }
     }
 
     /// Step 2, with D-09 and D-37; the same Allocate again gets the same answer.
@@ -104,7 +106,7 @@ impl Model {
 /// What an Allocate asks for.
 struct AllocateRequest {
     family: Family,
-    parity: PortParity,
+    port: Port,
     lifetime: Option<u32>,
     address_error: Option<(u8, u16)>,
 }
@@ -133,11 +135,15 @@ impl AllocateRequest {
         if shaped.into_iter().any(|kind| said.is_malformed(kind)) {
             return Err(BAD);
         }
-        // 5: no token was ever handed out.
+        // 5: what is under the token, the engine knows; the token tells the family.
         match said.first(AttributeType::RESERVATION_TOKEN) {
             None => {}
             Some(Attr::ReservationToken) if even.or(requested).or(additional).is_none() => {
-                return Err((508, Some(Why::Capacity)));
+                let lifetime = lifetime_of(said).ok_or(BAD)?;
+                if !offered.v6 {
+                    return Err((508, Some(Why::Capacity)));
+                }
+                return Ok(Self { family: Family::V6, port: Port::Reserved, lifetime, address_error: None });
             }
             Some(_) => return Err(BAD),
         }
@@ -154,26 +160,31 @@ impl AllocateRequest {
             Some(Attr::Family(other)) => return Err((440, Some(Why::Family(*other)))),
             Some(_) => return Err(BAD),
         };
-        // 8: port pairs are not offered.
-        let parity = match even {
-            None => PortParity::Any,
-            Some(Attr::EvenPort { reserve: false }) => PortParity::Even,
-            Some(Attr::EvenPort { reserve: true }) if additional.is_none() => return Err((508, Some(Why::Capacity))),
+        // 8
+        let port = match even {
+            None => Port::Any,
+            Some(Attr::EvenPort { reserve: false }) => Port::Even,
+            Some(Attr::EvenPort { reserve: true }) if additional.is_none() => Port::Pair,
             Some(_) => return Err(BAD),
         };
-        // 9: one family at a time, so the additional one is refused within a success.
+        // 9: where there is no IPv6, it is refused within a success.
         let address_error = match additional {
             None => None,
             Some(Attr::AdditionalFamily(2)) => Some((2, 440)),
             Some(Attr::AdditionalFamily(other)) if *other != 1 => return Err((440, Some(Why::Family(*other)))),
             Some(_) => return Err(BAD),
         };
-        let lifetime = match said.first(AttributeType::LIFETIME) {
-            None => None,
-            Some(Attr::Lifetime(seconds)) => Some(*seconds),
-            Some(_) => return Err(BAD),
-        };
-        Ok(Self { family, parity, lifetime, address_error })
+        let lifetime = lifetime_of(said).ok_or(BAD)?;
+        Ok(Self { family, port, lifetime, address_error })
+    }
+}
+
+/// None if it is malformed.
+fn lifetime_of(said: &Said) -> Option<Option<u32>> {
+    match said.first(AttributeType::LIFETIME) {
+        None => Some(None),
+        Some(Attr::Lifetime(seconds)) => Some(Some(*seconds)),
+        Some(_) => None,
     }
 }
 

@@ -17,6 +17,8 @@ const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
 /// Refreshes are noted this often at most.
 pub(super) const REFRESH_NOTED_EVERY: Duration = Duration::from_secs(10);
 const MAX_PERMISSIONS: usize = 256;
+pub(super) const MOST_ICMP: Duration = Duration::from_millis(500);
+pub(super) const ONE_ICMP: Duration = Duration::from_millis(100);
 
 pub(super) struct Allocation {
     pub(super) path: Path,
@@ -28,6 +30,7 @@ pub(super) struct Allocation {
     /// What was granted last.
     pub(super) lifetime: u32,
     pub(super) address_error: Option<(u8, u16)>,
+    pub(super) has_token: bool,
     /// None while its socket is being opened: until then nothing else of it exists.
     pub(super) relayed: Option<SocketAddr>,
     pub(super) expires: Instant,
@@ -36,6 +39,8 @@ pub(super) struct Allocation {
     /// Another user was here (RFC 8656 §7.4): peers are not heard until the owner shows up.
     pub(super) suspended: bool,
     pub(super) totals: Totals,
+    /// Of ICMP errors the client hears five at once, and one every 100 ms: what it has to its credit, and since when.
+    pub(super) icmp_credit: (Duration, Instant),
     /// When a refresh was last noted.
     pub(super) refresh_noted: Option<Instant>,
     pub(super) _lease: Lease,
@@ -114,6 +119,7 @@ impl Allocation {
             mapped: Some(self.path.client.0),
             lifetime: Some(left..=self.lifetime),
             address_error: self.address_error,
+            hands_out_a_token: self.has_token,
             ..self.made_by.answer(0)
         }
     }

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 
 use turnkeep::relay::{DropReason, Family, Path};
-use turnkeep::wire::attribute::AttributeType;
+use turnkeep::wire::attribute::{AttributeType, Icmp};
 use turnkeep::wire::channel_data::ChannelNumbers;
 
+use super::allocation::{MOST_ICMP, ONE_ICMP};
 use super::{Model, is_channel, same_tuple};
 use crate::outcome::{Framing, Outcome, ToClient};
 use crate::said::{Attr, Said};
@@ -111,6 +112,42 @@ impl Model {
             faults.push(DropReason::RelayNotOpen);
         }
         Outcome::dropped(&faults)
+    }
+
+    /// RFC 8656 §11.5.
+    pub(crate) fn icmp_says(&mut self, relayed: SocketAddr, peer: SocketAddr, error: Icmp) -> Outcome {
+        let now = self.now.instant;
+        let reported: &[u8] = if peer.is_ipv4() { &[3, 11] } else { &[1, 2, 3] };
+        let mut faults = Vec::new();
+        if !reported.contains(&error.icmp_type) {
+            faults.push(DropReason::IcmpType);
+        }
+        if self.dead.iter().any(|dead| dead.relayed == Some(relayed)) {
+            faults.push(DropReason::RelayNotOpen);
+            return Outcome::dropped(&faults);
+        }
+        let open = self.allocations.iter_mut().find(|allocation| allocation.relayed == Some(relayed));
+        let allocation = open.expect("the kernel tells of open sockets");
+        if allocation.suspended {
+            faults.push(DropReason::Suspended);
+        }
+        // Of another family than the address there is no permission either.
+        if allocation.permission(now, peer.ip()).is_none() {
+            faults.push(DropReason::NoPermission);
+        }
+        if !faults.is_empty() {
+            return Outcome::dropped(&faults);
+        }
+        let (credit, since) = allocation.icmp_credit;
+        let credit = MOST_ICMP.min(credit + now.since(since));
+        allocation.icmp_credit = (credit, now);
+        if credit < ONE_ICMP {
+            return Outcome::dropped(&[DropReason::IcmpRate]);
+        }
+        allocation.icmp_credit.0 -= ONE_ICMP;
+        let framing = Framing::Icmp { peer, icmp_type: error.icmp_type, code: error.code };
+        let to_client = ToClient { client: allocation.path.client.0, framing, payload: Vec::new() };
+        Outcome { to_client: Some(to_client), ..Outcome::default() }
     }
 
     /// RFC 8656 §9, §11.3, §12.7.

@@ -271,6 +271,7 @@ impl Transaction {
             lifetime: None,
             unknown: Vec::new(),
             address_error: None,
+            hands_out_a_token: false,
         }
     }
 

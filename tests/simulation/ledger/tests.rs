@@ -54,6 +54,7 @@ impl Scene {
             who: Identity { user: UserId("alice".into()), key_id: None, expires_unix: None, max_allocations: None },
             path: self.path,
             relayed: RelayedAddr(address(RELAYED)),
+            also: None,
             opened: Now::default(),
         }
     }
