@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::case::{Case, Group, Kind};
 use crate::generator::{self, Outcome};
 use crate::metric::Metric;
-use crate::process::{Usage, kernel_bytes, process_bytes};
+use crate::process::{Quiet, Usage, kernel_bytes, process_bytes};
 use crate::server::{Programs, Running, Server};
 
 /// Where and how long.
@@ -27,7 +27,12 @@ const IDLE_LONGER: u32 = 4;
 /// Servers and the kernel give memory back somewhat later than it is freed.
 const GIVE_BACK: Duration = Duration::from_secs(2);
 
-/// Measures `server` in `case`. The load generator's document lies in the scratch directory afterwards.
+/// More than this share of a core is too much for others to have meanwhile.
+const BORNE: f64 = 0.05;
+/// How often a measurement is tried that others have disturbed.
+const TRIES: usize = 4;
+
+/// Measures `server` in `case`, again if others disturbed it. The load generator's document lies in the scratch directory afterwards.
 pub(crate) fn measure(
     programs: &Programs,
     setting: Setting,
@@ -35,12 +40,31 @@ pub(crate) fn measure(
     server: &Server,
     round: usize,
 ) -> Result<Outcome, String> {
+    let mut disturbance = 0.0;
+    for _ in 0..TRIES {
+        match measure_once(programs, setting, case, server, round)? {
+            (outcome, others) if others <= BORNE => return Ok(outcome),
+            (_, others) => disturbance = others,
+        }
+    }
+    Err(format!("others had {:.0} % of a core meanwhile", disturbance * 100.0))
+}
+
+/// The figures, and the share of a core that others had meanwhile.
+fn measure_once(
+    programs: &Programs,
+    setting: Setting,
+    case: &Case,
+    server: &Server,
+    round: usize,
+) -> Result<(Outcome, f64), String> {
     // Two threads want two cores, and there are no more: the load generator runs wherever there is room.
     let (one, other) = (setting.server_cpu, setting.generator_cpu);
     let (server_cpus, generator_cpu) = match case.group {
         Group::Workers => (format!("{one},{other}"), None),
         _ => (one.to_string(), Some(other)),
     };
+    let quiet = Quiet::watch().map_err(|error| error.to_string())?;
     let mut running = server.start(programs, &server_cpus).map_err(|error| error.to_string())?;
     thread::sleep(SETTLE);
     let document = programs.scratch.join(format!("{}-{}-{round}.json", case.name, server.name));
@@ -52,7 +76,10 @@ pub(crate) fn measure(
     };
     match outcome {
         Ok(_) if running.has_died() => Err("the server died".into()),
-        outcome => outcome,
+        outcome => {
+            let others = quiet.disturbance(running.pid()).map_err(|error| error.to_string())?;
+            outcome.map(|outcome| (outcome, others))
+        }
     }
 }
 

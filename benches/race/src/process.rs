@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::time::Instant;
 
 /// What a process has used since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -23,6 +24,59 @@ impl Usage {
         }
         Ok(usage)
     }
+}
+
+/// What others do meanwhile: figures that were taken beside a compiler are nobody's.
+pub(crate) struct Quiet {
+    begin: Instant,
+    everybody_s: f64,
+    children_s: f64,
+}
+
+impl Quiet {
+    pub(crate) fn watch() -> io::Result<Self> {
+        Ok(Self { begin: Instant::now(), everybody_s: user_seconds()?, children_s: children_user_seconds()? })
+    }
+
+    /// The share of a core that others than `pid` (which began after the watch) and this program's ended children had,
+    /// in user mode: the kernel's own work is not always whose it seems.
+    pub(crate) fn disturbance(&self, pid: u32) -> io::Result<f64> {
+        let server_s = of_stat(&fs::read_to_string(format!("/proc/{pid}/stat"))?) / ticks_per_s();
+        let ours = children_user_seconds()? - self.children_s + server_s;
+        let others = user_seconds()? - self.everybody_s - ours;
+        Ok(others.max(0.0) / self.begin.elapsed().as_secs_f64())
+    }
+}
+
+/// Of all processes, on all cores.
+fn user_seconds() -> io::Result<f64> {
+    let text = fs::read_to_string("/proc/stat")?;
+    // Normal and nice.
+    let ticks: f64 = text.split_whitespace().skip(1).take(2).filter_map(|word| word.parse::<f64>().ok()).sum();
+    Ok(ticks / ticks_per_s())
+}
+
+fn children_user_seconds() -> io::Result<f64> {
+    // SAFETY: all zeros are a valid `rusage`, and the kernel writes one.
+    let (failed, usage) = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        (libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage) != 0, usage)
+    };
+    if failed {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(usage.ru_utime.tv_sec as f64 + usage.ru_utime.tv_usec as f64 / 1e6)
+}
+
+/// User time in a process's `stat`, whose second field may hold spaces.
+fn of_stat(stat: &str) -> f64 {
+    let behind_name = stat.rsplit_once(") ").map_or(stat, |(_, rest)| rest);
+    behind_name.split_whitespace().nth(11).and_then(|word| word.parse().ok()).unwrap_or_default()
+}
+
+fn ticks_per_s() -> f64 {
+    // SAFETY: takes an integer only.
+    unsafe { libc::sysconf(libc::_SC_CLK_TCK) as f64 }
 }
 
 /// Bytes that the kernel uses for its objects, which is where sockets cost it.
@@ -74,6 +128,11 @@ mod tests {
         assert_eq!(switches(status), 695.0);
         assert_eq!(field("Slab:  81234 kB", "Slab:"), Some(81234.0));
         assert_eq!(field("SlabX: 1", "Slab:"), None);
+    }
+
+    #[test]
+    fn user_time_is_the_fourteenth_field() {
+        assert_eq!(of_stat("42 (a (b) c) S 1 2 3 4 5 6 7 8 9 10 77 88 0 0"), 77.0);
     }
 
     #[test]

@@ -62,10 +62,11 @@ fn head(out: &mut String, records: &Records, servers: &[Server], frame: &Frame<'
         (fewest, most) => format!("{fewest} to {most} rounds"),
     };
     let how = format!(
-        "{rounds} of {} s, servers interleaved, the order rotated, a fresh server for each measurement; the server on one \
-         core, the load generator (`turnkeep load`) on another. A cell is the median, in brackets the lowest and the \
-         highest round. CPU is the server's user and system time. `†`: more than 0.1 % was lost, and what is lost \
-         costs nothing. `‡`: the load generator was the limit, not the server.",
+        "{rounds} of {} s, servers interleaved, the order rotated, a fresh server for each measurement; the server on \
+         one core, the load generator (`turnkeep load`) on another. A measurement during which other programs had more \
+         than a twentieth of a core is made again. A cell is the median, in brackets the lowest and the highest round. \
+         CPU is the server's user and system time. `†`: more than 0.1 % was lost, and what is lost costs nothing. `‡`: \
+         the load generator was the limit, not the server.",
         frame.seconds
     );
     let _ = write!(
