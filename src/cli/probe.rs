@@ -1,5 +1,7 @@
 //! `turnkeep probe`: checks a TURN server from end to end.
 
+mod own;
+
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -8,6 +10,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
+use own::Own;
 
 use super::load::read_secret;
 use super::out;
@@ -25,8 +28,12 @@ use crate::probe::{self, Credentials, Negative, Report, Settings, Trust};
 #[command(after_help = PROBE_HELP)]
 pub(super) struct Probe {
     // Brackets would be links in a doc comment.
-    #[arg(value_name = "URI", required = true, help = URIS)]
+    #[arg(value_name = "URI", required_unless_present = "config", help = URIS)]
     targets: Vec<Uri>,
+    /// A turnkeep's configuration on its own host: probes its listeners for UDP and TCP, with its first secret, and takes
+    /// the peers that it allows for meant
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 
     /// Log in as this user
     #[arg(long, value_name = "NAME", requires = "user_password", help_heading = "Credentials")]
@@ -82,6 +89,7 @@ Without credentials it goes as far as the challenge. Names are looked up as brow
 Examples:
   turnkeep probe turn:turn.example.org turns:turn.example.org:443 --secret-file secret
   turnkeep probe turn:127.0.0.1 --secret-file secret --may-reach 127.0.0.0/8
+  turnkeep probe --config /etc/turnkeep/turnkeep.toml
   turnkeep probe turns:192.0.2.7 --user alice --password-file - --ca ca.pem --negative=always --json
 
 Exit codes:
@@ -105,7 +113,11 @@ const UNTESTED: u8 = 3;
 
 impl Probe {
     pub(super) fn run(self) -> ExitCode {
-        let settings = match self.settings() {
+        let own = match self.config.as_deref().map(|file| Own::read(file, super::now_unix())).transpose() {
+            Ok(own) => own,
+            Err(lines) => return out::fail(lines.trim_end()),
+        };
+        let settings = match self.settings(own) {
             Ok(settings) => settings,
             Err(sentence) => return out::fail(sentence),
         };
@@ -125,13 +137,14 @@ impl Probe {
         if can_print { exit_code(&report) } else { ExitCode::FAILURE }
     }
 
-    fn settings(&self) -> Result<Settings, String> {
+    fn settings(&self, own: Option<Own>) -> Result<Settings, String> {
+        let own = own.unwrap_or_default();
         let authorities = self
             .ca
             .as_ref()
             .map(|file| fs::read(file).map_err(|error| format!("cannot read {}: {error}", file.display())));
         Ok(Settings {
-            credentials: self.credentials()?,
+            credentials: self.credentials()?.or(own.credentials),
             trust: Trust { authorities: authorities.transpose()?, insecure: self.insecure },
             patience: self.timeout,
             negative: match self.negative {
@@ -139,10 +152,10 @@ impl Probe {
                 When::Always => Negative::Always,
                 When::Never => Negative::Never,
             },
-            may_reach: self.may_reach.clone(),
+            may_reach: [&self.may_reach[..], &own.may_reach].concat(),
             expect_relayed: self.expect_relayed,
             peer: self.peer,
-            ..Settings::new(self.targets.clone())
+            ..Settings::new(if self.targets.is_empty() { own.targets } else { self.targets.clone() })
         })
     }
 

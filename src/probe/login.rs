@@ -378,7 +378,7 @@ pub(super) fn release(log: &mut Log<'_>, allocation: &mut Allocation) {
     log.step(if is_there(client) {
         Step::new("release", Verdict::Warning, "given back, and still there")
             .took(answer.took)
-            .why("a request on the allocation succeeds after it was ended (RFC 8656 §7.4)")
+            .why("a request on the allocation succeeds after it was ended (RFC 8656 §8.2)")
             .cure("update the server: ports and quotas stay taken")
     } else {
         Step::ok("release", "given back, and gone a second later").took(answer.took)

@@ -216,7 +216,7 @@ fn mapped(answer: &Answer, local: SocketAddr) -> Step {
         Some(XorMappedAddress(seen)) => {
             Step::ok("binding", format!("seen as {seen}, sent from {local}: a NAT in between"))
         }
-        None => Step::fault("binding", "the answer has no XOR-MAPPED-ADDRESS (RFC 8489 §7.3.2)")
+        None => Step::fault("binding", "the answer has no XOR-MAPPED-ADDRESS (RFC 8489 §6.3.1.1)")
             .cure("the server is older than RFC 5389, or something else: replace it"),
     };
     step.took(answer.took)

@@ -189,6 +189,18 @@ fn a_server_without_binding_works() {
     probed.says("channel", "ok", &[]);
 }
 
+/// Over IPv6 an IPv6 relayed address is asked for; without one the walk goes on with an IPv4 one.
+#[test]
+fn ipv6_is_walked_too() {
+    for (relay, verdict, words) in [("relay-ip=::1", "ok", "relayed address [::1]"), ("", "note", "no IPv6 relayed")] {
+        let Some(server) = coturn(&format!("allow-loopback-peers\nlistening-ip=::1\n{relay}")) else { return };
+        let uri = format!("turn:[::1]:{}?transport=tcp", server.port);
+        let probed = probe(&[&uri, "--secret-file", &server.path("secret"), "--negative=never"]);
+        probed.says("allocate", verdict, &[words]);
+        probed.says("channel", "ok", &[]);
+    }
+}
+
 #[test]
 fn limits_that_bite_are_told() {
     let Some(server) = coturn(&format!("{SOUND}\nuser-quota=2")) else { return };

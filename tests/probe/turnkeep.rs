@@ -25,6 +25,26 @@ fn a_sound_server_passes() {
     probed.says("quota", "ok", &["12, then 486"]);
 }
 
+/// By its own configuration, over UDP and TCP; what it allows is meant.
+#[test]
+fn a_relay_is_probed_by_its_own_configuration() {
+    let tcp = |port: u16| format!("[[listener]]\naddress = '0.0.0.0:{port}'\ntransport = 'tcp'");
+    let site = Site::new();
+    let tables = format!("{RELAY}\n{PEER}\n{}", tcp(site.port));
+    let server = site.turnkeep(&tables);
+    let probed = probe(&["--config", &server.path("turnkeep.toml")]);
+    assert_eq!((probed.code, probed.all("fault"), probed.all("untested")), (Some(0), vec![], vec![]));
+    let channels = probed.all("ok").into_iter().filter(|name| *name == "channel").count();
+    assert_eq!(channels, 2, "{:#}", probed.json);
+
+    let missing = server.path("missing.toml");
+    let output =
+        std::process::Command::new(env!("CARGO_BIN_EXE_turnkeep")).args(["probe", "--config", &missing]).output();
+    let output = output.expect("the program runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("missing.toml"));
+}
+
 /// The README's first line, on a server of ours in place of the try-out.
 #[test]
 fn what_the_readme_tells_to_run_runs() {

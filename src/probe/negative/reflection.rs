@@ -28,6 +28,7 @@ pub(super) fn run(scene: &Scene<'_>, log: &mut Log<'_>) {
     let challenge = compose(Method::ALLOCATE, &login::allocate_body(scene), None, false);
     let answers = [client.exchange(&binding), client.exchange(&challenge)].map(answer);
     software(log, &answers);
+    without_fingerprint(log, answers[1].is_some());
     if scene.uri.transport != Transport::Udp {
         let why = "over a stream nobody can claim to be another";
         return log.refusal(Step::skipped("reflection", why));
@@ -57,7 +58,21 @@ fn answer(outcome: Outcome) -> Option<Answer> {
     }
 }
 
-/// SOFTWARE (RFC 8489 §14.14, §16.1.2).
+/// FINGERPRINT is for whoever shares a port with other protocols (RFC 8489 §7), and many TURN clients send none.
+fn without_fingerprint(log: &mut Log<'_>, answered: bool) {
+    const NAME: &str = "no-fingerprint";
+    const TRIED: &str = "Allocate without FINGERPRINT, which must be answered";
+    log.refusal(if answered {
+        Step::ok(NAME, "a request without FINGERPRINT is answered").tried(TRIED)
+    } else {
+        Step::fault(NAME, "a request without FINGERPRINT is not answered, one with it is")
+            .tried(TRIED)
+            .why("many clients send none: they find no server (RFC 8489 §7)")
+            .cure("coturn: no `fingerprint` asks for that; look for a filter in front of the server")
+    });
+}
+
+/// SOFTWARE (RFC 8489 §14.14).
 fn software(log: &mut Log<'_>, answers: &[Option<Answer>]) {
     const NAME: &str = "software";
     const TRIED: &str = "whether the server tells strangers what it runs";
