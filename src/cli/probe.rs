@@ -30,8 +30,8 @@ pub(super) struct Probe {
     // Brackets would be links in a doc comment.
     #[arg(value_name = "URI", required_unless_present = "config", help = URIS)]
     targets: Vec<Uri>,
-    /// A turnkeep's configuration on its own host: probes its listeners for UDP and TCP, with its first secret, and takes
-    /// the peers that it allows for meant
+    /// A turnkeep's configuration on its own host: probes its listeners for UDP and TCP, with its first secret, and
+    /// takes the peers that it allows for meant
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
