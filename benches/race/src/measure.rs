@@ -32,7 +32,8 @@ const BORNE: f64 = 0.05;
 /// How often a measurement is tried that others have disturbed.
 const TRIES: usize = 4;
 
-/// Measures `server` in `case`, again if others disturbed it. The load generator's document lies in the scratch directory afterwards.
+/// Measures `server` in `case`, again if others disturbed it. The load generator's document lies in the scratch
+/// directory afterwards.
 pub(crate) fn measure(
     programs: &Programs,
     setting: Setting,
