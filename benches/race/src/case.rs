@@ -13,6 +13,54 @@ pub(crate) struct Case {
     pub(crate) title: String,
     pub(crate) group: Group,
     pub(crate) kind: Kind,
+    /// How clients reach the server.
+    pub(crate) transport: Transport,
+}
+
+/// How clients reach the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Udp,
+    Tcp,
+    Tls(Key),
+}
+
+/// Of the server's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Key {
+    /// 2048 bits.
+    Rsa,
+    /// On P-256.
+    Ecdsa,
+}
+
+impl Transport {
+    /// As the load generator takes it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls(_) => "tls",
+        }
+    }
+}
+
+impl Key {
+    pub(crate) const ALL: [Self; 2] = [Self::Rsa, Self::Ecdsa];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Rsa => "rsa",
+            Self::Ecdsa => "ecdsa",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Rsa => "RSA-2048",
+            Self::Ecdsa => "ECDSA P-256",
+        }
+    }
 }
 
 /// Cases that share a table and a plot.
@@ -28,10 +76,13 @@ pub(crate) enum Group {
     OneCall,
     /// On two cores, which the load generator has to share.
     Workers,
+    /// Over TCP and TLS.
+    Streams,
+    Handshakes,
 }
 
 impl Group {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Relay,
         Self::Bursts,
         Self::Pair,
@@ -41,6 +92,8 @@ impl Group {
         Self::Idle,
         Self::OneCall,
         Self::Workers,
+        Self::Streams,
+        Self::Handshakes,
     ];
 
     pub(crate) fn title(self) -> &'static str {
@@ -54,6 +107,8 @@ impl Group {
             Self::Idle => "An idle server",
             Self::OneCall => "One call alone: 50 packets/s each way",
             Self::Workers => "Two threads on two cores, beside the load generator: 160 bytes, 1,000 allocations",
+            Self::Streams => "Over TCP and TLS: 160 bytes, 100 allocations, 50,000 packets/s",
+            Self::Handshakes => "Full TLS handshakes: connect, handshake, one Binding, close",
         }
     }
 
@@ -78,6 +133,8 @@ impl Group {
             Self::Idle => "idle",
             Self::OneCall => "one-call",
             Self::Workers => "workers",
+            Self::Streams => "streams",
+            Self::Handshakes => "handshakes",
         }
     }
 }
@@ -90,6 +147,8 @@ pub(crate) enum Kind {
     Capacity(Traffic),
     /// Allocation cycles, as fast as the server answers.
     Cycles { at_once: u32 },
+    /// Connections that come and go, as fast as the server lets them.
+    Connections { at_once: u32 },
     /// Allocations that are held and then freed.
     Memory { allocations: u32 },
     /// Nothing at all.
@@ -161,6 +220,10 @@ impl Case {
         let call = Traffic { path: Path::Both, allocations: 1, rate_per_s: 100, ..SMALL };
         cases.push(Self::new("one-call", "160 bytes", Group::OneCall, Kind::Rate(call)));
         cases.extend([Path::Up, Path::Down].map(Self::workers));
+        for transport in [Transport::Tcp, Transport::Tls(Key::Ecdsa)] {
+            cases.extend([Path::Up, Path::Down].map(|path| Self::stream(transport, path)));
+        }
+        cases.extend(Key::ALL.map(Self::handshakes));
         cases
     }
 
@@ -184,7 +247,7 @@ impl Case {
                     if matches!(self.kind, Kind::Rate(_)) { seconds } else { Duration::from_secs(15) + 6 * seconds };
                 around + setup + measured
             }
-            Kind::Cycles { .. } => around + seconds,
+            Kind::Cycles { .. } | Kind::Connections { .. } => around + seconds,
             Kind::Idle => around + 4 * seconds,
             Kind::Memory { .. } => around + Duration::from_secs(12),
         }
@@ -215,6 +278,19 @@ impl Case {
         Self::new(&format!("workers-{}-100k", path.name()), &title, Group::Workers, Kind::Rate(traffic))
     }
 
+    fn stream(transport: Transport, path: Path) -> Self {
+        let name = format!("{}-{}-160-100-50k", transport.name(), path.name());
+        let title = format!("{}, {}", transport.name().to_uppercase(), path.title());
+        let case = Self::new(&name, &title, Group::Streams, Kind::Rate(Traffic { path, ..SMALL }));
+        Self { transport, ..case }
+    }
+
+    fn handshakes(key: Key) -> Self {
+        let name = format!("handshakes-{}", key.name());
+        let case = Self::new(&name, key.title(), Group::Handshakes, Kind::Connections { at_once: 64 });
+        Self { transport: Transport::Tls(key), ..case }
+    }
+
     fn pair() -> Self {
         let traffic = Traffic { path: Path::Pair, allocations: 100, rate_per_s: 50_000, ..SMALL };
         Self::new("pair-160-100-50k", "160 bytes, 100 allocations, 50k/s", Group::Pair, Kind::Rate(traffic))
@@ -228,7 +304,7 @@ impl Case {
     }
 
     fn new(name: &str, title: &str, group: Group, kind: Kind) -> Self {
-        Self { name: name.into(), title: title.into(), group, kind }
+        Self { name: name.into(), title: title.into(), group, kind, transport: Transport::Udp }
     }
 }
 
@@ -256,7 +332,7 @@ mod tests {
         all.sort();
         let count = all.len();
         all.dedup();
-        assert_eq!((all.len(), count), (27, 27));
+        assert_eq!((all.len(), count), (33, 33));
     }
 
     #[test]

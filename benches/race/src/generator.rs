@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::case::{Case, Kind, Traffic};
+use crate::case::{Case, Kind, Traffic, Transport};
 use crate::metric::Metric;
 use crate::server::{PASSWORD, Programs, Running, USER};
 
@@ -81,6 +81,11 @@ fn arguments(case: &Case, seconds: Duration) -> Vec<String> {
             add("--allocations", at_once.to_string());
             add("--duration", format!("{}s", seconds.as_secs()));
         }
+        Kind::Connections { at_once } => {
+            add("--profile", "connect".into());
+            add("--allocations", at_once.to_string());
+            add("--duration", format!("{}s", seconds.as_secs()));
+        }
         Kind::Memory { allocations } => {
             add("--profile", "idle".into());
             add("--setup-rate", SETUP_PER_S.to_string());
@@ -89,6 +94,12 @@ fn arguments(case: &Case, seconds: Duration) -> Vec<String> {
         }
         // Nobody is asked.
         Kind::Idle => {}
+    }
+    if case.transport != Transport::Udp {
+        add("--transport", case.transport.name().into());
+    }
+    if matches!(case.transport, Transport::Tls(_)) {
+        words.push("--insecure".into());
     }
     words
 }
@@ -112,7 +123,7 @@ fn outcome(case: &Case, document: &Value) -> Result<Outcome, String> {
         return Err(format!("the load {}: {}", document["ended"], document["errors"]));
     }
     let number = |pointer: &str| document.pointer(pointer).and_then(Value::as_f64);
-    let part = if matches!(case.kind, Kind::Cycles { .. }) { "/churn" } else { "/setup" };
+    let part = if matches!(case.kind, Kind::Cycles { .. } | Kind::Connections { .. }) { "/churn" } else { "/setup" };
     let (failed, all) = (number(&format!("{part}/failed")), number("/setup/attempted"));
     if let Some((failed, all)) = failed.zip(all).filter(|(failed, all)| *failed > FAILED_BORNE * all) {
         return Err(format!("{failed} of {all} allocations failed: {}", document["errors"]));
@@ -135,7 +146,7 @@ fn outcome(case: &Case, document: &Value) -> Result<Outcome, String> {
             put(Metric::SwitchesPerPacket, switches.zip(received).map(|((some, others), all)| (some + others) / all));
         }
         Kind::Capacity(_) => put(Metric::CapacityPerS, number("/capacity/rate_per_s")),
-        Kind::Cycles { .. } => {
+        Kind::Cycles { .. } | Kind::Connections { .. } => {
             put(Metric::CyclesPerS, number("/churn/cycles_per_s"));
             put(Metric::CpuUsPerCycle, number("/churn/server_cpu_ns_per_cycle").map(|ns| ns / 1000.0));
         }
@@ -208,6 +219,10 @@ mod tests {
     fn loads_say_what_the_case_says() {
         let words = arguments(&case("burst-down-merged"), Duration::from_secs(5)).join(" ");
         for part in ["--path down", "--rate 100000", "--payload 1150", "--burst 8", "--merged", "--duration 5s"] {
+            assert!(words.contains(part), "{part} in {words}");
+        }
+        let words = arguments(&case("handshakes-rsa"), Duration::from_secs(5)).join(" ");
+        for part in ["--profile connect", "--allocations 64", "--transport tls", "--insecure"] {
             assert!(words.contains(part), "{part} in {words}");
         }
         assert!(arguments(&case("capacity-up-100"), Duration::ZERO).contains(&"--find-capacity".into()));

@@ -191,6 +191,8 @@ impl Group {
             Self::Idle => "idle",
             Self::OneCall => "one call alone",
             Self::Workers => "two threads instead of one",
+            Self::Streams => "over a stream",
+            Self::Handshakes => "TLS handshakes",
         };
         format!("{of_its_own}, {case}")
     }

@@ -6,6 +6,7 @@
 
 mod arguments;
 mod case;
+mod certificate;
 mod facts;
 mod generator;
 mod goal;

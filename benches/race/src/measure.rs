@@ -66,14 +66,14 @@ fn measure_once(
         _ => (one.to_string(), Some(other)),
     };
     let quiet = Quiet::watch().map_err(|error| error.to_string())?;
-    let mut running = server.start(programs, &server_cpus).map_err(|error| error.to_string())?;
+    let mut running = server.start(programs, &server_cpus, case.transport).map_err(|error| error.to_string())?;
     thread::sleep(SETTLE);
     let document = programs.scratch.join(format!("{}-{}-{round}.json", case.name, server.name));
     let load = || generator::run(programs, case, &running, generator_cpu, setting.seconds, &document);
     let outcome = match case.kind {
         Kind::Idle => idle(&running, IDLE_LONGER * setting.seconds),
         Kind::Memory { allocations } => memory(running.pid(), allocations, load),
-        Kind::Rate(_) | Kind::Capacity(_) | Kind::Cycles { .. } => load(),
+        Kind::Rate(_) | Kind::Capacity(_) | Kind::Cycles { .. } | Kind::Connections { .. } => load(),
     };
     match outcome {
         Ok(_) if running.has_died() => Err("the server died".into()),

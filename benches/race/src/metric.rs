@@ -34,11 +34,11 @@ impl Metric {
     /// Those that a group's tables show, the first of which is compared and plotted.
     pub(crate) fn of(group: Group) -> &'static [Self] {
         match group {
-            Group::Relay | Group::Bursts | Group::Pair | Group::Workers => {
+            Group::Relay | Group::Bursts | Group::Pair | Group::Workers | Group::Streams => {
                 &[Self::CpuNsPerPacket, Self::P99Us, Self::SwitchesPerPacket]
             }
             Group::Capacity => &[Self::CapacityPerS],
-            Group::Cycles => &[Self::CyclesPerS, Self::CpuUsPerCycle],
+            Group::Cycles | Group::Handshakes => &[Self::CyclesPerS, Self::CpuUsPerCycle],
             Group::Memory => &[Self::UserKibPerAllocation, Self::KernelKibPerAllocation, Self::KeptShare],
             Group::Idle => &[Self::SwitchesPerS, Self::CpuUsPerS],
             Group::OneCall => &[Self::P50Us, Self::P99Us, Self::CpuNsPerPacket],

@@ -1,13 +1,16 @@
 //! The servers that race, each with the settings that it races with.
 
+mod config;
+
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::case::{Case, Group, Kind};
+use self::config::{coturn_config, turn_server_config, turnkeep_config};
+use crate::case::{Case, Group, Kind, Transport};
 
 pub(crate) const USER: &str = "race";
 pub(crate) const PASSWORD: &str = "race-password";
@@ -96,7 +99,8 @@ impl Server {
         if let ServerKind::Turnkeep { workers: threads, .. } | ServerKind::Coturn { threads } = self.kind {
             return threads == 1 || case.group == Group::Workers;
         }
-        if case.group == Group::Workers {
+        // The others are built here without streams, or have none.
+        if case.group == Group::Workers || case.transport != Transport::Udp {
             return false;
         }
         let relays = matches!(case.kind, Kind::Rate(_) | Kind::Capacity(_));
@@ -118,7 +122,7 @@ impl Server {
                 .into(),
             ServerKind::Turnkeep { workers, .. } => format!("the same with `workers = {workers}`"),
             ServerKind::Coturn { threads: 1 } => {
-                "`-m 1`, UDP only, no log, no CLI, quotas 0; its socket buffers cannot be set".into()
+                "`-m 1`, no transport but the case's, no log, no CLI, quotas 0; its socket buffers cannot be set".into()
             }
             ServerKind::Coturn { threads } => format!("the same with `-m {threads}`"),
             ServerKind::TurnCrate => "Tokio's current-thread runtime, 4 MiB asked for the listener's buffer".into(),
@@ -155,14 +159,14 @@ impl Server {
     }
 
     /// Starts it on `cpus` (as taskset takes them), and returns when it answers a Binding request.
-    pub(crate) fn start(&self, programs: &Programs, cpus: &str) -> io::Result<Running> {
+    pub(crate) fn start(&self, programs: &Programs, cpus: &str, transport: Transport) -> io::Result<Running> {
         let port = free_port()?;
         let mut command = Command::new("taskset");
         command.args(["-c", cpus]).arg(self.program(programs));
-        self.add_arguments(&mut command, programs, port)?;
+        self.add_arguments(&mut command, programs, port, transport)?;
         let errors = programs.scratch.join("server.log");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&errors)?);
-        let mut running = Running { child: command.spawn()?, port };
+        let mut running = Running { child: command.spawn()?, port, transport };
         match running.wait_until_ready() {
             Ok(()) => Ok(running),
             Err(error) => {
@@ -173,16 +177,22 @@ impl Server {
         }
     }
 
-    fn add_arguments(&self, command: &mut Command, programs: &Programs, port: u16) -> io::Result<()> {
+    fn add_arguments(
+        &self,
+        command: &mut Command,
+        programs: &Programs,
+        port: u16,
+        transport: Transport,
+    ) -> io::Result<()> {
         let listen = format!("{LISTEN_IP}:{port}");
         let positional = [listen.clone(), RELAY_IP.to_string(), REALM.into(), USER.into(), PASSWORD.into()];
         match &self.kind {
             ServerKind::Turnkeep { workers, .. } => {
-                let config = turnkeep_config(&programs.scratch, &listen, *workers)?;
+                let config = turnkeep_config(&programs.scratch, port, *workers, transport)?;
                 command.arg("serve").arg("--config").arg(config);
             }
             ServerKind::Coturn { threads } => {
-                let config = coturn_config(&programs.scratch, port, *threads)?;
+                let config = coturn_config(&programs.scratch, port, *threads, transport)?;
                 command.arg("-c").arg(config);
             }
             ServerKind::TurnServer => {
@@ -207,6 +217,12 @@ impl Server {
 pub(crate) struct Running {
     child: Child,
     port: u16,
+    transport: Transport,
+}
+
+/// Where it speaks TLS, if it answers everything else at `port`.
+fn tls_port(port: u16) -> u16 {
+    port + 1
 }
 
 impl Running {
@@ -215,7 +231,10 @@ impl Running {
     }
 
     pub(crate) fn address(&self) -> String {
-        format!("{LISTEN_IP}:{}", self.port)
+        match self.transport {
+            Transport::Udp | Transport::Tcp => format!("{LISTEN_IP}:{}", self.port),
+            Transport::Tls(_) => format!("{LISTEN_IP}:{}", tls_port(self.port)),
+        }
     }
 
     /// Whether it has ended by itself.
@@ -256,104 +275,13 @@ impl Drop for Running {
     }
 }
 
-fn turnkeep_config(scratch: &Path, listen: &str, workers: usize) -> io::Result<PathBuf> {
-    let users = scratch.join("users");
-    // It reads secrets from files of its own only.
-    write_private(&users, &format!("{USER}:{PASSWORD}\n"))?;
-    let audit = scratch.join("audit.jsonl");
-    match fs::remove_file(&audit) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let (first, last) = RELAY_PORTS;
-    let text = format!(
-        r#"realm = "{REALM}"
-node = "race"
-lab = true
-workers = {workers}
-
-[[listener]]
-address = "{listen}"
-
-[relay]
-ports = "{first}-{last}"
-min_port_rest = "0s"
-
-[[relay.address]]
-bind = "{RELAY_IP}"
-
-[credentials]
-users_file = "users"
-
-[[peers.allow]]
-id = "loopback"
-cidr = "127.0.0.0/8"
-
-[limits]
-allocations_per_user = 1000000
-allocations_per_user_per_minute = 10000000
-
-[audit]
-path = "audit.jsonl"
-
-[log]
-level = "error"
-"#
-    );
-    write(&scratch.join("turnkeep.toml"), &text)
-}
-
-fn coturn_config(scratch: &Path, port: u16, threads: usize) -> io::Result<PathBuf> {
-    let (first, last) = RELAY_PORTS;
-    let place = scratch.display();
-    let text = format!(
-        "listening-ip={LISTEN_IP}\nlistening-port={port}\nrelay-ip={RELAY_IP}\nmin-port={first}\nmax-port={last}\n\
-         relay-threads={threads}\nlt-cred-mech\nuser={USER}:{PASSWORD}\nrealm={REALM}\nuserdb={place}/turndb\n\
-         user-quota=0\ntotal-quota=0\nallow-loopback-peers\nno-tls\nno-dtls\nno-tcp\nno-tcp-relay\nno-cli\n\
-         no-software-attribute\nno-rfc5780\nlog-file=/dev/null\nno-stdout-log\nsimple-log\npidfile={place}/coturn.pid\n"
-    );
-    write(&scratch.join("turnserver.conf"), &text)
-}
-
-fn turn_server_config(scratch: &Path, listen: &str) -> io::Result<PathBuf> {
-    let text = format!(
-        r#"[server]
-port-range = "49152..65535"
-max-threads = 1
-realm = "{REALM}"
-
-[[server.interfaces]]
-transport = "udp"
-listen = "{listen}"
-external = "{listen}"
-idle-timeout = 600
-
-[log]
-level = "error"
-stdout = false
-
-[auth.static-credentials]
-{USER} = "{PASSWORD}"
-"#
-    );
-    write(&scratch.join("turn-server.toml"), &text)
-}
-
-fn write(path: &Path, text: &str) -> io::Result<PathBuf> {
-    fs::write(path, text)?;
-    Ok(path.to_owned())
-}
-
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?.write_all(text.as_bytes())
-}
-
 /// A port that nobody has, outside the relayed ones and those that the system hands out by itself.
 fn free_port() -> io::Result<u16> {
     (3478..RELAY_PORTS.0)
-        .find(|port| UdpSocket::bind((LISTEN_IP, *port)).is_ok())
+        .find(|port| {
+            UdpSocket::bind((LISTEN_IP, *port)).is_ok()
+                && [*port, tls_port(*port)].iter().all(|port| TcpListener::bind((LISTEN_IP, *port)).is_ok())
+        })
         .ok_or_else(|| io::Error::new(ErrorKind::AddrInUse, "no free port"))
 }
 
@@ -386,6 +314,7 @@ mod tests {
         assert!(who_runs("pair").contains(&"turn-server".to_owned()));
         assert!(who_runs("pair").contains(&"forwarder-switch".to_owned()));
         assert!(who_runs("burst-up-merged").contains(&"forwarder-merged".to_owned()));
+        assert_eq!(who_runs("tls-up"), ["turnkeep", "coturn"]);
         assert_eq!(who_runs("cycles"), ["turnkeep", "coturn", "turn-crate", "pion"]);
         assert_eq!(who_runs("workers-up"), ["turnkeep", "turnkeep-two", "coturn", "coturn-two"]);
     }
