@@ -30,7 +30,9 @@ impl fmt::Display for Uuid<'_> {
             if matches!(index, 4 | 6 | 8 | 10) {
                 f.write_char('-')?;
             }
-            write!(f, "{byte:02x}")?;
+            for digit in [byte >> 4, byte & 0xf] {
+                f.write_char(char::from_digit(digit.into(), 16).unwrap_or_default())?;
+            }
         }
         Ok(())
     }

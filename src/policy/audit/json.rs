@@ -26,9 +26,17 @@ impl<'a> Object<'a> {
     pub(super) fn text(&mut self, key: &'static str, value: &str) {
         self.key(key);
         self.out.push('"');
-        for character in cut(value) {
-            escape(self.out, character);
+        let (mut rest, mark) = cut(value);
+        // All that is escaped is a single byte, so what lies between can be copied as it is.
+        while let Some(at) = rest.bytes().position(is_escaped) {
+            let (plain, special) = rest.split_at(at);
+            self.out.push_str(plain);
+            let mut special = special.chars();
+            special.next().into_iter().for_each(|character| escape(self.out, character));
+            rest = special.as_str();
         }
+        self.out.push_str(rest);
+        self.out.push_str(mark);
         self.out.push('"');
     }
 
@@ -62,10 +70,14 @@ impl<'a> Object<'a> {
     }
 }
 
-fn cut(text: &str) -> impl Iterator<Item = char> {
+/// What is written of a text, and the mark that there was more.
+fn cut(text: &str) -> (&str, &'static str) {
     let end = text.floor_char_boundary(MAX_TEXT);
-    let mark = (end < text.len()).then_some('…');
-    text.get(..end).unwrap_or_default().chars().chain(mark)
+    (text.get(..end).unwrap_or_default(), if end < text.len() { "…" } else { "" })
+}
+
+fn is_escaped(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | 0..=0x1f)
 }
 
 /// RFC 8785 §3.2.2.2: the two-character escapes where there are some, `\u00xx` for the other control characters, and
@@ -80,7 +92,7 @@ fn escape(out: &mut String, character: char) {
         '\u{c}' => out.push_str("\\f"),
         '\r' => out.push_str("\\r"),
         '\0'..='\u{1f}' => drop(write!(out, "\\u{:04x}", u32::from(character))),
-        _ => out.push(character),
+        _ => out.push(character), // none of those that is_escaped() knows
     }
 }
 
