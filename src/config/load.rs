@@ -461,10 +461,10 @@ mod tests {
     fn every_required_key_has_a_substitute_that_deserialises() {
         // An empty element in each array of tables: all required keys are missing, and nothing else may be wrong.
         let text = "listener = [{}]\nrelay = { address = [{}] }\ncredentials = { secret = [{}] }\n\
-                    peers = { allow = [{}], deny = [{}] }\n";
+                    peers = { allow = [{}], deny = [{}] }\ntls = { certificate = [{}] }\n";
         let found = faults(text);
         assert!(found.iter().all(|fault| fault.contains("missing; it is needed")), "{found:#?}");
-        assert_eq!(found.len(), 8, "{found:#?}");
+        assert_eq!(found.len(), 10, "{found:#?}");
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::schema::{
-    Audit, ChannelNumbers, Config, Credentials, Drain, Limits, Listener, Log, PeerRule, Peers, Relay, RelayAddress,
-    Transport, default_zone,
+    Audit, ChannelNumbers, Config, Credentials, Drain, Limits, Listener, Log, PeerRule, Peers, ProxyProtocol, Relay,
+    RelayAddress, Streams, Tls, Transport, default_zone,
 };
 use super::value::{Cidr, Id, PortRange, Realm, Whole};
 
@@ -28,6 +28,9 @@ impl Config {
             lab: true,
             workers: Whole::of(0),
             listeners: by(Transport::Udp).chain(by(Transport::Tcp)).collect(),
+            tls: Tls::default(),
+            streams: Streams::default(),
+            proxy_protocol: ProxyProtocol::default(),
             relay: Relay {
                 ports: PORTS,
                 // coturn's client, with which many try it out, picks channel numbers from all of these.

@@ -5,6 +5,7 @@
 //! file; [`reference()`] writes the documented default file, and [`translate`] hands the floors below their settings.
 #![forbid(unsafe_code)]
 
+mod certificates;
 mod check;
 mod document;
 mod finding;
@@ -22,6 +23,7 @@ pub mod value;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+pub use certificates::{CertificateFiles, ReadCertificate};
 pub use check::{Scope, check};
 pub use document::Lines;
 pub use finding::{Finding, Report, Severity};
@@ -30,6 +32,7 @@ pub use reference::reference;
 pub use schema::Config;
 pub use shape::json_schema;
 pub use summary::summary;
+pub use value::UtcTime;
 
 /// A configuration that was read, and where its keys stand.
 #[derive(Clone, Debug)]

@@ -38,6 +38,15 @@ pub struct Config {
     #[serde(rename = "listener")]
     #[schemars(length(min = 1))]
     pub listeners: Vec<Listener>,
+    /// What listeners with transport = "tls" or "auto" show and take.
+    #[serde(default)]
+    pub tls: Tls,
+    /// How many connections there may be, and for how long. Everything else that bounds them is fixed.
+    #[serde(default)]
+    pub streams: Streams,
+    /// Load balancers that tell for whom they speak, by the PROXY protocol.
+    #[serde(default)]
+    pub proxy_protocol: ProxyProtocol,
     /// Where relayed addresses live.
     #[serde(default)]
     pub relay: Relay,
@@ -97,6 +106,10 @@ pub enum Transport {
     Udp,
     /// TCP connections, for clients whose network lets no UDP through.
     Tcp,
+    /// TLS over TCP, for clients whose network lets nothing else through: best on port 443.
+    Tls,
+    /// TCP with or without TLS, as the first byte tells: some clients speak plain TCP wherever they are sent.
+    Auto,
 }
 
 impl Transport {
@@ -105,13 +118,122 @@ impl Transport {
         match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Auto => "auto",
         }
+    }
+
+    /// Whether clients may speak TLS.
+    pub fn may_be_tls(self) -> bool {
+        matches!(self, Self::Tls | Self::Auto)
     }
 
     /// Whether connections are listened for.
     pub fn is_stream(self) -> bool {
         self != Self::Udp
     }
+}
+
+/// What TLS listeners show and take.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// The cipher suites, all with forward secrecy, in TLS 1.3 and 1.2.
+    pub profile: TlsProfile,
+    /// Whether clients show certificates of their own.
+    pub client_certificates: ClientCertificates,
+    /// The authority that has signed them, in PEM. A relative path starts at this file's directory.
+    #[schemars(example = "/etc/turnkeep/clients.pem")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_ca_file: Option<PathBuf>,
+    /// The certificates, each for its names; the first is also for clients that ask for no name or for an unknown one.
+    /// When their files change the new pair is shown to whoever comes then, if it is a good one.
+    #[serde(rename = "certificate")]
+    pub certificates: Vec<CertificateSource>,
+}
+
+/// The cipher suites of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsProfile {
+    /// AES-128, AES-256 and ChaCha20.
+    #[default]
+    Modern,
+    /// AES-256 alone.
+    Aes256,
+}
+
+/// Whether clients show certificates of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCertificates {
+    /// They are not asked; browsers have none.
+    #[default]
+    None,
+    /// Who shows one must show one of client_ca_file.
+    Optional,
+    /// Nobody gets in without one.
+    Required,
+}
+
+/// A certificate and its key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateSource {
+    /// The certificate and behind it its chain, in PEM: fullchain.pem of certbot. A relative path starts at this file's
+    /// directory.
+    #[schemars(example = "/etc/turnkeep/fullchain.pem")]
+    pub chain_file: PathBuf,
+    /// Its private key, in PEM. Owned by root or the user turnkeep runs as, and closed to everybody else.
+    #[schemars(example = "/etc/turnkeep/privkey.pem")]
+    pub key_file: PathBuf,
+    /// The names that it is shown for. Default: those in the certificate.
+    #[schemars(example = ["turn.example.org"])]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<NodeName>,
+}
+
+/// How many connections there may be, and for how long.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Streams {
+    /// Connections, over all workers, of clients that have not had an allocation yet.
+    pub unauthenticated: Whole<1, 1_000_000>,
+    /// The same, from one network: all clients behind one NAT share an address.
+    pub unauthenticated_per_network: Whole<1, 1_000_000>,
+    /// How many leading bits of an IPv4 address name a network.
+    pub network_bits_v4: Whole<8, 32>,
+    /// How many leading bits of an IPv6 address name a network.
+    pub network_bits_v6: Whole<16, 128>,
+    /// Connections of one worker.
+    pub per_worker: Whole<1, 1_000_000>,
+    /// The longest that a TLS handshake may take.
+    pub handshake_timeout: Period<1, 60>,
+    /// How long a connection is kept whose allocation has ended.
+    pub idle_timeout: Period<10, 3600>,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self {
+            unauthenticated: Whole::of(4096),
+            unauthenticated_per_network: Whole::of(256),
+            network_bits_v4: Whole::of(32),
+            network_bits_v6: Whole::of(64),
+            per_worker: Whole::of(65_536),
+            handshake_timeout: Period::of_secs(10),
+            idle_timeout: Period::of_secs(60),
+        }
+    }
+}
+
+/// Load balancers that tell for whom they speak.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProxyProtocol {
+    /// Where they are. What comes from there by TCP must begin with a PROXY header, version 1 or 2, before TLS if there
+    /// is any; from everywhere else such a header is refused.
+    pub from: Vec<Cidr>,
 }
 
 /// Where relayed addresses live.

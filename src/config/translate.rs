@@ -6,7 +6,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use super::keys::Keys;
 use super::schema::{ChannelNumbers, Config, Legacy, Listener, PeerRule, Peers, Transport, UsernameOrder};
 use super::value::Dscp;
-use crate::engine::{self, EngineConfig, RelayConfig, Rest, StreamKind, StreamListen};
+use crate::engine::{self, EngineConfig, Proxies, RelayConfig, Rest, StreamKind, StreamLimits, StreamListen};
 use crate::policy::auth::Authenticator;
 use crate::policy::auth::ephemeral::Ephemeral;
 use crate::policy::auth::username::{self, Grammar};
@@ -54,6 +54,8 @@ pub fn engine_config(config: &Config) -> EngineConfig {
     let datagrams = config.listeners.iter().filter(|listener| !listener.transport.is_stream());
     let mut engine = EngineConfig::new(datagrams.map(|listener| listener.address.get()).collect());
     engine.streams = config.listeners.iter().filter_map(stream_listener).collect();
+    engine.stream_limits = stream_limits(config);
+    engine.proxies = Proxies(config.proxy_protocol.from.iter().map(|network| network.get()).collect());
     for address in &relay.addresses {
         match (address.bind.get(), address.advertised().get()) {
             (IpAddr::V4(bind), IpAddr::V4(advertise)) => {
@@ -74,10 +76,27 @@ pub fn engine_config(config: &Config) -> EngineConfig {
     engine
 }
 
+fn stream_limits(config: &Config) -> StreamLimits {
+    let streams = &config.streams;
+    let bits = |bits: u32| u8::try_from(bits).unwrap_or(u8::MAX);
+    StreamLimits {
+        unauthenticated: streams.unauthenticated.get(),
+        unauthenticated_per_network: streams.unauthenticated_per_network.get(),
+        network_bits_v4: bits(streams.network_bits_v4.get()),
+        network_bits_v6: bits(streams.network_bits_v6.get()),
+        per_worker: streams.per_worker.get(),
+        handshake: streams.handshake_timeout.get(),
+        idle: streams.idle_timeout.get(),
+        ..StreamLimits::default()
+    }
+}
+
 fn stream_listener(listener: &Listener) -> Option<StreamListen> {
     let kind = match listener.transport {
         Transport::Udp => return None,
         Transport::Tcp => StreamKind::Plain,
+        Transport::Tls => StreamKind::Tls,
+        Transport::Auto => StreamKind::Auto,
     };
     Some(StreamListen { address: listener.address.get(), kind })
 }

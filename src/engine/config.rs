@@ -7,7 +7,8 @@ use std::ops::RangeInclusive;
 
 use super::error::EngineError;
 use super::port_pool::Rest;
-use super::stream::StreamLimits;
+use super::stream::{Proxies, StreamLimits};
+use super::tls::Tls;
 
 /// Where to listen, where to relay from, and how.
 #[derive(Clone, Debug)]
@@ -18,6 +19,10 @@ pub struct EngineConfig {
     /// The addresses that clients reach us at by TCP. A [`ListenerId`](crate::relay::ListenerId) counts them behind
     /// those of `listen`.
     pub streams: Vec<StreamListen>,
+    /// What TLS clients are offered; none where there are none.
+    pub tls: Option<Tls>,
+    /// Who speaks for others by the PROXY protocol, on all addresses of `streams`.
+    pub proxies: Proxies,
     /// How many connections there may be, and for how long.
     pub stream_limits: StreamLimits,
     /// Where IPv4 relayed addresses live; none if they are not offered.
@@ -48,6 +53,10 @@ pub struct StreamListen {
 pub enum StreamKind {
     /// STUN and ChannelData.
     Plain,
+    /// The same in TLS.
+    Tls,
+    /// Either, as the first byte tells.
+    Auto,
 }
 
 impl StreamKind {
@@ -55,6 +64,8 @@ impl StreamKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Plain => "tcp",
+            Self::Tls => "tls",
+            Self::Auto => "auto",
         }
     }
 }
@@ -96,6 +107,8 @@ impl EngineConfig {
         Self {
             listen,
             streams: Vec::new(),
+            tls: None,
+            proxies: Proxies::default(),
             stream_limits: StreamLimits::default(),
             relay_v4: None,
             relay_v6: None,
@@ -126,6 +139,9 @@ impl EngineConfig {
                     return Err(EngineError::ListenersOverlap { address, other });
                 }
             }
+        }
+        if let Some(needy) = self.streams.iter().find(|stream| stream.kind != StreamKind::Plain && self.tls.is_none()) {
+            return Err(EngineError::NoCertificate(needy.address));
         }
         if let Dscp::Fixed(value @ 64..) = self.dscp {
             return Err(EngineError::Dscp(value));

@@ -20,6 +20,8 @@ pub enum EngineError {
         /// The other.
         other: SocketAddr,
     },
+    /// A listening address for TLS, and no certificate.
+    NoCertificate(SocketAddr),
     /// A DSCP above 63.
     Dscp(u8),
     /// A relay address that names no single host.
@@ -57,6 +59,7 @@ impl fmt::Display for EngineError {
             Self::ListenersOverlap { address, other } => {
                 write!(f, "listening addresses {other} and {address} cover each other: keep one of them")
             }
+            Self::NoCertificate(address) => write!(f, "{address} is for TLS, and there is no certificate for it"),
             Self::Dscp(value) => write!(f, "DSCP {value} is not a value from 0 to 63"),
             Self::RelayAddress(address) => {
                 write!(f, "relay address {address} names no single host: give one address of this host")

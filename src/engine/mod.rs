@@ -29,6 +29,7 @@ mod reservations;
 pub mod sim;
 mod stream;
 pub(crate) mod sys;
+mod tls;
 mod udp_socket;
 mod worker;
 
@@ -48,10 +49,12 @@ pub use error::EngineError;
 pub use listener::Listening;
 pub use news::News;
 pub use port_pool::{PortPool, PortUsage, Rest};
-pub use stream::{StreamCounters, StreamEnd, StreamLimits, StreamListening};
+pub use stream::{Proxies, StreamCounters, StreamEnd, StreamLimits, StreamListening};
 pub(crate) use sys::address_notices::AddressNotices;
 pub(crate) use sys::bell::Bell;
 pub(crate) use sys::clock_notices::ClockNotices;
+pub(crate) use sys::file_notices::FileNotices;
+pub use tls::{Certificate, Certificates, ClientCertificates, Tls, TlsError, TlsProfile};
 
 use counters::Published;
 use listener::Listener;
@@ -61,8 +64,10 @@ use relay_range::RelayRange;
 use relay_socket::Ranges;
 use stream::acceptor::Acceptor;
 use stream::admission::Admission;
+use stream::{StreamParts, limits::HANDSHAKE_THREADS};
 use sys::epoll::Epoll;
 use sys::eventfd::Waker;
+use tls::handshakes::Handshakes;
 use worker::Parts;
 
 use crate::relay::Family;
@@ -75,6 +80,8 @@ pub struct Engine {
     stream_listening: Vec<StreamListening>,
     ranges: Ranges,
     workers: Vec<Worker>,
+    /// Work on handshakes for all workers.
+    handshakes: Option<Handshakes>,
     stopping: Arc<OwnLine<AtomicBool>>,
     running: Arc<Running>,
     news: Arc<News>,
@@ -130,6 +137,7 @@ impl Engine {
             stream_listening,
             ranges,
             workers: Vec::with_capacity(count),
+            handshakes: config.tls.is_some().then(|| start_handshakes(count)).transpose()?,
             stopping: Arc::default(),
             running: Arc::default(),
             news: Arc::new(news),
@@ -204,16 +212,21 @@ impl Engine {
     ) -> Result<Parts, EngineError> {
         let lacking = |what| move |error| EngineError::Resource { what, error };
         let no_entropy = || lacking("random numbers")(io::Error::from(io::ErrorKind::Unsupported));
+        let waker = Arc::new(Waker::new().map_err(lacking("a wake-up descriptor"))?);
         let parts = Parts {
             index,
             listeners,
-            acceptors,
-            admission: admission.clone(),
-            stream_limits: config.stream_limits,
+            streams: Some(StreamParts {
+                acceptors,
+                admission: admission.clone(),
+                limits: config.stream_limits,
+                tls: config.tls.clone().zip(self.handshakes.as_ref().map(|threads| threads.desk(waker.clone()))),
+                proxies: config.proxies.clone(),
+            }),
             ranges: self.ranges.clone(),
             arena: Arena::new().map_err(lacking("packet memory"))?,
             epoll: Epoll::new().map_err(lacking("a set of sockets"))?,
-            waker: Arc::new(Waker::new().map_err(lacking("a wake-up descriptor"))?),
+            waker,
             stopping: self.stopping.clone(),
             published: Published::default(),
             news: self.news.clone(),
@@ -259,6 +272,12 @@ impl Drop for Engine {
             self.stop_workers(WITHIN);
         }
     }
+}
+
+/// Half as many threads as there are workers: handshakes are rare, and give way to packets.
+fn start_handshakes(workers: usize) -> Result<Handshakes, EngineError> {
+    let threads = workers.div_ceil(2).min(HANDSHAKE_THREADS);
+    Handshakes::start(threads).map_err(|error| EngineError::Resource { what: "a thread", error })
 }
 
 /// Counts the workers that run.

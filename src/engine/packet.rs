@@ -58,6 +58,12 @@ impl Arena {
         self.memory.bytes_mut().chunks_exact_mut(STRIDE).skip(first)
     }
 
+    /// The buffers `first` and, behind it, `second`.
+    pub(super) fn two_buffers(&mut self, first: usize, second: usize) -> Option<(&mut [u8], &mut [u8])> {
+        let mut buffers = self.long_buffers(first);
+        Some((buffers.next()?, buffers.nth(second.checked_sub(first + 1)?)?))
+    }
+
     /// Puts a message of a stream, which came in parts, into buffer `slot`.
     pub(super) fn store(&mut self, slot: usize, message: &[u8]) -> Span {
         let room = self.long_buffers(slot).next().and_then(|buffer| buffer.get_mut(..message.len()));

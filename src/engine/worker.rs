@@ -31,9 +31,7 @@ use super::own_line::OwnLine;
 use super::pace::Pace;
 use super::packet::Arena;
 use super::relay_socket::{Ranges, RelaySockets};
-use super::stream::acceptor::Acceptor;
-use super::stream::admission::Admission;
-use super::stream::{StreamLimits, Streams};
+use super::stream::{StreamParts, Streams};
 use super::sys::epoll::{Epoll, Ready};
 use super::sys::eventfd::Waker;
 use super::sys::mmsg::Receiver;
@@ -55,12 +53,8 @@ pub(super) struct Parts {
     pub(super) index: usize,
     /// Its own socket for each listening address.
     pub(super) listeners: Vec<Listener>,
-    /// Its own socket for each listening address of streams.
-    pub(super) acceptors: Vec<Acceptor>,
-    /// How many connections may wait to authenticate.
-    pub(super) admission: Arc<Admission>,
-    /// What else bounds connections.
-    pub(super) stream_limits: StreamLimits,
+    /// What its connections are made of.
+    pub(super) streams: Option<StreamParts>,
     /// Where relay sockets can be opened.
     pub(super) ranges: Ranges,
     /// Its packet memory.
@@ -144,7 +138,7 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
     fn new(mut parts: Parts, server: Server<P, E>, sink: S) -> Self {
         Self {
             relays: RelaySockets::new(parts.ranges.clone()),
-            streams: Streams::new(std::mem::take(&mut parts.acceptors), parts.admission.clone(), parts.stream_limits),
+            streams: Streams::new(parts.streams.take().expect("a worker is made once")),
             receiver: Receiver::new(LISTENER_BATCH),
             outbox: Outbox::new(),
             ready: Ready::new(EVENTS),
@@ -188,7 +182,10 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
                     let (can_read, can_write) = (self.ready.is_readable(index), self.ready.is_writable(index));
                     self.serve_stream(slot, can_read, can_write);
                 }
-                Some(Token::Waker) | None => self.parts.waker.rest(),
+                Some(Token::Waker) | None => {
+                    self.parts.waker.rest();
+                    self.take_back_handshakes();
+                }
             }
         }
         if self.ready.is_full() {
@@ -239,7 +236,7 @@ impl Parts {
         for (index, listener) in (0..).zip(&self.listeners) {
             self.epoll.add(listener.as_fd(), Token::Listener(index).into())?;
         }
-        for (index, acceptor) in (0..).zip(&self.acceptors) {
+        for (index, acceptor) in (0..).zip(self.streams.iter().flat_map(|streams| &streams.acceptors)) {
             self.epoll.add(acceptor.as_fd(), Token::Acceptor(index).into())?;
         }
         Ok(())

@@ -174,7 +174,9 @@ impl<P: Policy, E: Entropy> Server<P, E> {
 
     /// The client's connection has ended, and its allocation with it (D-11 of docs/conformance.md).
     pub fn on_stream_closed(&mut self, now: Now, path: &Path) {
-        if let Some(id) = self.table.find(path) {
+        // Behind a proxy two connections can claim to be of one client; the other one's allocation stays.
+        let own = |id: &RelayId| self.table.get(*id).is_some_and(|own| own.path.transport == path.transport);
+        if let Some(id) = self.table.find(path).filter(own) {
             self.close(now, id, CloseReason::StreamClosed);
         }
     }

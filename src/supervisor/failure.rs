@@ -22,6 +22,8 @@ pub enum Failure {
     Peers(BadRules),
     /// The audit file cannot be written.
     Audit(OpenError),
+    /// A certificate has changed for the worse since it was checked.
+    Certificate(String),
     /// Sockets or threads cannot be had.
     Engine(EngineError),
     /// A thread of our own cannot be had.
@@ -46,6 +48,7 @@ impl fmt::Display for Failure {
             Self::Interfaces(error) => format!("cannot list this host's own addresses: {error}"),
             Self::Peers(error) => error.to_string(),
             Self::Audit(error) => error.to_string(),
+            Self::Certificate(why) => why.clone(),
             Self::Engine(error) => error.to_string(),
             Self::Thread(error) => format!("cannot start a thread: {error}"),
             Self::Runtime(error) => format!("cannot wait for signals: {error}"),

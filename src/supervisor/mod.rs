@@ -2,6 +2,7 @@
 //! refusals, signals, and a clean end.
 #![forbid(unsafe_code)]
 
+mod certificates;
 mod failure;
 mod host;
 mod pulse;
@@ -23,8 +24,8 @@ use tracing::{debug, error, info, warn};
 pub use failure::Failure;
 pub use try_out::try_out;
 
-use crate::config::{self, Config, Finding, Keys, Report, Scope, Severity, translate};
-use crate::engine::{self, Clock, Engine, Listening, Stopped, StreamListening, SystemEntropy};
+use crate::config::{self, CertificateFiles, Config, Finding, Keys, Report, Scope, Severity, translate};
+use crate::engine::{self, Clock, Engine, EngineConfig, Listening, Stopped, StreamListening, SystemEntropy, Tls};
 use crate::policy::audit::{AuditHandle, AuditSettings, AuditSink, DEFAULT_QUEUE, Origin, Tick, Trouble};
 use crate::policy::auth::Authenticator;
 use crate::policy::limit::user::AllocationsByUser;
@@ -33,6 +34,7 @@ use crate::policy::{LivePolicy, RelayPolicy};
 use crate::relay::seam::{Entropy, EventSink};
 use crate::relay::{Event, NonceKey, Server};
 use crate::telemetry;
+use certificates::LiveCertificates;
 use host::Host;
 use pulse::Pulse;
 use refusals::{RefusalHandle, RefusalLog};
@@ -49,6 +51,10 @@ pub struct Plan {
     pub keys: Keys,
     /// Where the audit trail goes; none if it is switched off.
     pub audit: Option<PathBuf>,
+    /// What TLS clients are offered; none where nobody listens for them.
+    pub tls: Option<Tls>,
+    /// Where the certificates for it are.
+    pub certificates: Vec<CertificateFiles>,
     /// What the check says beside errors.
     pub findings: Vec<Finding>,
     /// It ends with the terminal that it was started from.
@@ -67,8 +73,11 @@ impl Plan {
             return Err(report.only(Severity::Error));
         }
         let keys = loaded.keys().map_err(|findings| Report::of(file, findings))?;
+        let tls = loaded.tls(Clock::start().now().unix_secs()).map_err(|findings| Report::of(file, findings))?;
+        let certificates = loaded.certificate_files();
         let audit = loaded.config.audit.enabled.then(|| loaded.resolve(&loaded.config.audit.path));
-        Ok(Self { audit, keys, findings: report.findings().to_vec(), config: loaded.config, is_attended: false })
+        let findings = report.findings().to_vec();
+        Ok(Self { audit, keys, tls, certificates, findings, config: loaded.config, is_attended: false })
     }
 }
 
@@ -139,6 +148,7 @@ struct Running {
     workers: usize,
     policy: Arc<LivePolicy>,
     config: Config,
+    certificates: Option<LiveCertificates>,
     own_addresses: Vec<IpAddr>,
     audit: Option<AuditSink>,
     refusals: RefusalLog,
@@ -147,7 +157,7 @@ struct Running {
 
 impl Running {
     fn start(plan: Plan) -> Result<Self, Failure> {
-        let Plan { config, keys, audit, .. } = plan;
+        let Plan { config, keys, audit, tls, certificates, .. } = plan;
         let mut entropy = SystemEntropy::new().ok_or(Failure::Entropy)?;
         let own_addresses = own_addresses().map_err(Failure::Interfaces)?;
         let policy = Arc::new(LivePolicy::new(policy(&config, keys, &own_addresses)?));
@@ -161,7 +171,10 @@ impl Running {
         let for_server = policy.clone();
         let server = move |_| Server::new(settings.clone(), for_server.clone(), entropy.clone());
         let tee = Tee { audit: audit.as_ref().map(AuditSink::handle), refusals: refusals.handle() };
-        let engine = Engine::start(&translate::engine_config(&config), clock, server, move |_| tee.clone());
+        let live = tls.clone().map(|tls| LiveCertificates::new(tls, certificates, clock.now().unix_secs()));
+        let certificates = live.transpose().map_err(Failure::Certificate)?;
+        let engine_config = EngineConfig { tls, ..translate::engine_config(&config) };
+        let engine = Engine::start(&engine_config, clock, server, move |_| tee.clone());
         let engine = match engine {
             Ok(engine) => engine,
             Err(error) => {
@@ -171,15 +184,16 @@ impl Running {
             }
         };
         let workers = engine.running();
-        Ok(Self { engine, workers, policy, config, own_addresses, audit, refusals, clock })
+        Ok(Self { engine, workers, policy, config, certificates, own_addresses, audit, refusals, clock })
     }
 
     /// Reports that all is up, and waits until a signal ends it or it ends by itself.
     async fn watch(
         &mut self,
-        (mut signals, host, mut pulse): (Signals, Host, Pulse),
+        (mut signals, mut host, mut pulse): (Signals, Host, Pulse),
         ready: impl FnOnce(Ready<'_>),
     ) -> Result<(), Failure> {
+        host.watch_files(self.certificates.iter().flat_map(LiveCertificates::files));
         self.report();
         ready(Ready {
             listening: self.engine.listening(),
@@ -196,12 +210,14 @@ impl Running {
                     }
                     Told::Look(name) => {
                         warn!(
-                            "{name}: looking whether the audit file was moved away; the configuration is read at the \
-                             start only, restart for a new one"
+                            "{name}: looking at the certificates, and whether the audit file was moved away; the \
+                             configuration is read at the start only, restart for a new one"
                         );
                         self.tick_audit(0);
+                        self.follow_certificates();
                     }
                 },
+                () = host.files_changed() => self.follow_certificates(),
                 () = host.addresses_changed() => self.follow_addresses(),
                 () = host.clock_was_set() => self.follow_clock(&mut wall_clock),
                 () = pulse.beat() => {
@@ -228,6 +244,12 @@ impl Running {
             0 => {}
             step => self.tick_audit(step),
         }
+    }
+
+    /// New certificates are shown from now on.
+    fn follow_certificates(&mut self) {
+        let now = self.clock.now().unix_secs();
+        self.certificates.iter_mut().for_each(|certificates| certificates.reload(now));
     }
 
     fn tick_audit(&self, clock_step_millis: i64) {

@@ -31,7 +31,15 @@ pub fn try_out() -> Result<Plan, Failure> {
     let audit = private_directory(&mut entropy)
         .map_err(|error| Failure::Directory(std::env::temp_dir(), error))?
         .join("audit.jsonl");
-    Ok(Plan { config, keys, audit: Some(audit), findings: Vec::new(), is_attended: true })
+    Ok(Plan {
+        config,
+        keys,
+        audit: Some(audit),
+        tls: None,
+        certificates: Vec::new(),
+        findings: Vec::new(),
+        is_attended: true,
+    })
 }
 
 /// `127.0.0.1`, and `::1` where the host has IPv6.

@@ -12,3 +12,4 @@ mod marks;
 mod namespace;
 mod relaying;
 mod streams;
+mod tls;

@@ -6,6 +6,7 @@ mod host;
 mod listeners;
 mod peers;
 mod relay;
+mod tls;
 
 use super::Loaded;
 use super::document::Lines;
@@ -27,6 +28,7 @@ pub fn check(loaded: &Loaded, scope: Scope, now_unix: u64) -> Report {
     listeners::check(&mut judge);
     relay::check(&mut judge);
     credentials::check(&mut judge, now_unix);
+    tls::check(&mut judge);
     peers::check(&mut judge);
     drain::check(&mut judge);
     check_realm(&mut judge);
@@ -38,6 +40,7 @@ pub fn check(loaded: &Loaded, scope: Scope, now_unix: u64) -> Report {
     }
     if scope == Scope::Host {
         host::check(&mut judge, loaded);
+        tls::check_files(&mut judge, loaded, now_unix);
     }
     Report::of(&loaded.file, judge.findings)
 }

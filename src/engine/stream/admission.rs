@@ -31,7 +31,8 @@ struct Network(bool, u128);
 #[derive(Debug)]
 pub(super) struct Place {
     admission: Arc<Admission>,
-    network: Network,
+    /// None of those that are not counted.
+    network: Option<Network>,
 }
 
 impl Admission {
@@ -53,12 +54,23 @@ impl Admission {
         }
         *of_network += 1;
         waiting.in_all += 1;
-        Ok(Place { admission: self.clone(), network })
+        Ok(Place { admission: self.clone(), network: Some(network) })
     }
 
-    fn leave(&self, network: Network) {
+    /// Takes a place for a connection from a proxy, of which many clients come.
+    pub(super) fn enter_as_proxy(self: &Arc<Self>) -> Result<Place, StreamEnd> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.in_all >= self.limits.unauthenticated {
+            return Err(StreamEnd::TooManyUnauthenticated);
+        }
+        waiting.in_all += 1;
+        Ok(Place { admission: self.clone(), network: None })
+    }
+
+    fn leave(&self, network: Option<Network>) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.in_all = waiting.in_all.saturating_sub(1);
+        let Some(network) = network else { return };
         if let Some(count) = waiting.by_network.get_mut(&network) {
             *count = count.saturating_sub(1);
             if *count == 0 {

@@ -6,12 +6,17 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use socket2::Socket;
 
+use super::Watch;
 use super::admission::Place;
 use super::backlog::{self, Backlog};
 use super::end::StreamEnd;
+use super::layer::Layer;
 use super::limits::{GATHERED, StreamLimits};
+use crate::engine::config::StreamKind;
 use crate::engine::outbox::Queue;
+use crate::engine::sys::epoll::Interest;
 use crate::engine::sys::mmsg::Outgoing;
+use crate::engine::tls::RECORD;
 use crate::relay::{Instant, Path};
 
 /// One client's connection.
@@ -23,13 +28,19 @@ pub(in crate::engine) struct Stream {
     pub(in crate::engine) queue: Queue,
     /// The beginning of a message whose end has not come.
     pub(in crate::engine) partial: Vec<u8>,
+    /// What lies between its bytes and its messages.
+    pub(in crate::engine) layer: Layer,
+    /// What is spoken on it.
+    pub(in crate::engine) kind: StreamKind,
     pub(super) backlog: Backlog,
-    /// The set of sockets tells when it can be written to.
-    pub(super) waits_to_write: bool,
+    /// What the set of sockets tells of.
+    interest: Interest,
     /// It has yet to authenticate.
     pub(super) place: Option<Place>,
     pub(super) heard: Heard,
-    pub(super) opened: Instant,
+    opened: Instant,
+    /// When the client could begin to speak.
+    pub(super) began: Instant,
     /// At the last look it had no allocation any more.
     pub(super) is_lonely: bool,
     /// Tells it from others that had its slot.
@@ -68,17 +79,27 @@ pub(super) struct Delivered {
 }
 
 impl Stream {
-    pub(super) fn new(socket: Socket, path: Path, place: Place, opened: Instant, serial: u64) -> Self {
+    pub(super) fn new(
+        socket: Socket,
+        path: Path,
+        (kind, layer): (StreamKind, Layer),
+        place: Place,
+        opened: Instant,
+        serial: u64,
+    ) -> Self {
         Self {
             socket,
             path,
             queue: Queue::default(),
             partial: Vec::new(),
+            layer,
+            kind,
             backlog: Backlog::default(),
-            waits_to_write: false,
+            interest: Interest::Read,
             place: Some(place),
             heard: Heard::Nothing,
             opened,
+            began: opened,
             is_lonely: false,
             serial,
             is_broken: false,
@@ -89,6 +110,11 @@ impl Stream {
     /// It has yet to authenticate.
     pub(in crate::engine) fn is_stranger(&self) -> bool {
         self.place.is_some()
+    }
+
+    /// Bytes that it keeps of what is not all there.
+    pub(super) fn held(&self) -> usize {
+        self.partial.len() + self.layer.held()
     }
 
     /// The client has come this far.
@@ -113,7 +139,19 @@ impl Stream {
 
     /// Sends `messages`, or lets them wait as far as there is room: whole ones, in their order. `in_all` bytes wait
     /// for the clients of this worker.
-    pub(super) fn send<'o>(&mut self, mut messages: impl Iterator<Item = Outgoing<'o>>, in_all: usize) -> Delivered {
+    pub(super) fn send<'o>(
+        &mut self,
+        messages: impl Iterator<Item = Outgoing<'o>>,
+        in_all: usize,
+        scratch: &mut [Vec<u8>; 2],
+    ) -> Delivered {
+        match self.layer {
+            Layer::Tls(..) => self.send_encrypted(messages, in_all, scratch),
+            _ => self.send_plain(messages, in_all),
+        }
+    }
+
+    fn send_plain<'o>(&mut self, mut messages: impl Iterator<Item = Outgoing<'o>>, in_all: usize) -> Delivered {
         let mut delivered = Delivered::default();
         let before = self.backlog.len();
         let mut batch = [Message::default(); GATHERED];
@@ -141,6 +179,89 @@ impl Stream {
                     delivered.dropped += 1;
                 }
             }
+        }
+    }
+
+    /// Several messages share a record.
+    fn send_encrypted<'o>(
+        &mut self,
+        messages: impl Iterator<Item = Outgoing<'o>>,
+        in_all: usize,
+        [plain, encrypted]: &mut [Vec<u8>; 2],
+    ) -> Delivered {
+        let mut delivered = Delivered::default();
+        let before = self.backlog.len();
+        plain.clear();
+        for Outgoing { front, bytes, padding, .. } in messages {
+            let message = Message { front, bytes, padding };
+            let in_all = in_all + self.backlog.len() - before;
+            // What is gathered is not counted: it is a record at most.
+            let fits = self.backlog.is_empty() || self.backlog.has_room(message.len(), message.is_answer(), in_all);
+            if self.is_broken || !fits {
+                delivered.dropped += 1;
+                continue;
+            }
+            delivered.sent += 1;
+            if plain.len() + message.len() > RECORD {
+                self.send_records(plain, encrypted);
+            }
+            message.parts().iter().for_each(|part| plain.extend_from_slice(part));
+        }
+        self.send_records(plain, encrypted);
+        delivered
+    }
+
+    /// Sends `plain` as records, and empties it.
+    fn send_records(&mut self, plain: &mut Vec<u8>, encrypted: &mut Vec<u8>) {
+        encrypted.clear();
+        let Layer::Tls(session, _) = &mut self.layer else { return };
+        let is_over = !plain.chunks(RECORD).all(|record| session.encrypt(record, encrypted));
+        plain.clear();
+        self.send_raw(encrypted);
+        if is_over {
+            self.is_broken = true;
+            self.end.get_or_insert(StreamEnd::TlsBroken);
+        }
+    }
+
+    /// Sends bytes that are part of no message: none of them may be dropped.
+    pub(super) fn send_raw(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() || self.is_broken {
+            return;
+        }
+        let message = Message { bytes, ..Message::default() };
+        let sent = if self.backlog.is_empty() { self.hand_over(&[message]) } else { 0 };
+        if sent < bytes.len() {
+            self.backlog.extend(message.parts(), sent);
+        }
+    }
+
+    /// Has the set of sockets tell of `interest`, and of room to write while something waits.
+    pub(super) fn interest(&mut self, interest: Interest, watch: Watch<'_>, slot: u32) {
+        let interest = match interest {
+            Interest::Read if !self.backlog.is_empty() => Interest::ReadAndWrite,
+            other => other,
+        };
+        if self.interest != interest {
+            self.interest = interest;
+            // It was added when it was taken in.
+            let _ = watch.epoll.change(self.as_fd(), (watch.stream)(slot), interest);
+        }
+    }
+
+    /// After something was sent.
+    pub(super) fn settle_interest(&mut self, watch: Watch<'_>, slot: u32) {
+        if self.interest != Interest::None {
+            self.interest(Interest::Read, watch, slot);
+        }
+    }
+
+    /// Says that nothing more will be said.
+    pub(super) fn say_goodbye(&mut self, encrypted: &mut Vec<u8>) {
+        encrypted.clear();
+        if let Layer::Tls(session, _) = &mut self.layer {
+            session.close(encrypted);
+            self.send_raw(encrypted);
         }
     }
 
@@ -181,12 +302,13 @@ impl Stream {
         has_allocation: bool,
     ) -> Result<Instant, StreamEnd> {
         let steps = [
-            (self.heard == Heard::Nothing, limits.first_byte, StreamEnd::NoFirstByte),
-            (self.heard < Heard::Message, limits.first_message, StreamEnd::NoMessage),
-            (self.place.is_some(), limits.authenticated, StreamEnd::NotAuthenticated),
+            (self.heard == Heard::Nothing, self.opened, limits.first_byte, StreamEnd::NoFirstByte),
+            (self.layer.is_handshake(), self.opened, limits.handshake, StreamEnd::HandshakeTimeout),
+            (self.heard < Heard::Message, self.began, limits.first_message, StreamEnd::NoMessage),
+            (self.place.is_some(), self.began, limits.authenticated, StreamEnd::NotAuthenticated),
         ];
         let unmet = steps.into_iter().filter(|(waits, ..)| *waits);
-        let first = unmet.map(|(_, within, end)| (self.opened.after(within), end)).min_by_key(|(due, _)| *due);
+        let first = unmet.map(|(_, since, within, end)| (since.after(within), end)).min_by_key(|(due, _)| *due);
         match first {
             Some((due, end)) if due <= now => return Err(end),
             Some((due, _)) => return Ok(due),

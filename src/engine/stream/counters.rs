@@ -14,6 +14,8 @@ pub struct StreamCounters {
     pub accepted: u64,
     /// Connections that could not be taken in, for want of descriptors or memory.
     pub accept_failures: u64,
+    /// TLS handshakes that were completed.
+    pub handshakes: u64,
     /// Bytes received, before anything was made of them.
     pub bytes_in: u64,
     /// Whole messages received.

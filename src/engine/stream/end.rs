@@ -40,6 +40,17 @@ ends! {
     NoMessage = "no_message", "no message was complete in time";
     /// The client did not authenticate in time.
     NotAuthenticated = "not_authenticated", "the client did not authenticate in time";
+    /// What came to a TLS listener is not TLS.
+    NotTls = "not_tls", "what came is not TLS; where clients speak both, set transport = \"auto\"";
+    /// The TLS handshake went wrong.
+    HandshakeFailed = "tls_handshake_failed", "the TLS handshake failed; at level debug the log has the reason";
+    /// The TLS handshake took too long.
+    HandshakeTimeout = "tls_handshake_timeout", "the TLS handshake was not complete in time";
+    /// A TLS record was not what was agreed on.
+    TlsBroken = "tls_broken", "a TLS record was not what was agreed on";
+    /// A proxy did not say for whom it speaks.
+    BadProxyHeader = "bad_proxy_header",
+        "it comes from a proxy of proxy_protocol.from and does not begin with a PROXY header";
     /// It was of no use any more: its allocation had ended.
     Idle = "idle", "it had no allocation any more";
     /// As many connections as may be wait to authenticate.

@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct StreamLimits {
     /// The first byte must come within this time (D-36 of docs/conformance.md).
     pub first_byte: Duration,
+    /// A TLS handshake must be complete within this time.
+    pub handshake: Duration,
     /// The first whole message must come within this time.
     pub first_message: Duration,
     /// The client must have had an allocation within this time.
@@ -30,6 +32,7 @@ impl Default for StreamLimits {
     fn default() -> Self {
         Self {
             first_byte: Duration::from_secs(5),
+            handshake: Duration::from_secs(10),
             first_message: Duration::from_secs(10),
             authenticated: Duration::from_secs(30),
             idle: Duration::from_secs(60),
@@ -63,6 +66,11 @@ pub(super) const KERNEL_UNSENT: u32 = 128 << 10;
 pub(super) const PARTIAL_OF_WORKER: usize = 64 << 20;
 /// The same, of clients that have not.
 pub(super) const PARTIAL_OF_STRANGERS: usize = 16 << 20;
+
+/// Bytes of a TLS handshake that wait to be worked on: a certificate of the client with its chain fits.
+pub(super) const HANDSHAKE_BYTES: usize = 24 << 10;
+/// Threads that work on handshakes, at most.
+pub(in crate::engine) const HANDSHAKE_THREADS: usize = 4;
 
 /// A client that takes nothing in and acknowledges nothing for this long is gone (TCP_USER_TIMEOUT).
 pub(super) const UNANSWERED: Duration = Duration::from_secs(120);

@@ -11,7 +11,10 @@ mod backlog;
 mod connection;
 mod counters;
 mod end;
-mod limits;
+mod layer;
+pub(super) mod limits;
+mod proxied;
+mod secure;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -25,17 +28,24 @@ pub use acceptor::StreamListening;
 pub use counters::StreamCounters;
 pub use end::StreamEnd;
 pub use limits::StreamLimits;
+pub use proxied::Proxies;
 
 pub(super) use connection::{Got, Heard, Stream};
+pub(super) use layer::Layer;
 
 use acceptor::Acceptor;
 use admission::Admission;
 use counters::Untold;
-use limits::{ACCEPT_PAUSE, ACCEPTS_PER_TURN, PARTIAL_OF_STRANGERS, PARTIAL_OF_WORKER};
+use layer::TLS_HANDSHAKE;
+use limits::{ACCEPT_PAUSE, ACCEPTS_PER_TURN};
+use proxied::Header;
 
+use super::config::StreamKind;
 use super::sys::epoll::{Epoll, Interest};
 use super::sys::mmsg::Outgoing;
-use crate::relay::{ClientAddr, Instant, ListenerId, Path, ServerAddr, StreamId, Transport};
+use super::tls::Tls;
+use super::tls::handshakes::Desk;
+use crate::relay::{ClientAddr, Instant, Path, ServerAddr, StreamId, Transport};
 
 /// The connections of one worker.
 pub(super) struct Streams {
@@ -51,9 +61,25 @@ pub(super) struct Streams {
     ending: Vec<u32>,
     /// Bytes that wait for clients to read.
     queued: usize,
-    /// Bytes of unfinished messages: of clients that have authenticated, and of others.
-    partial: [usize; 2],
+    /// Bytes of what is not all there: of clients that have authenticated, and of others.
+    held: [usize; 2],
+    /// What TLS clients are offered, and who works on their handshakes.
+    tls: Option<(Tls, Desk)>,
+    proxies: Proxies,
+    /// For messages on their way into records, and for records.
+    sending: [Vec<u8>; 2],
+    /// For what answers records that came.
+    scratch: Vec<u8>,
     untold: Untold,
+}
+
+/// What they are made of.
+pub(super) struct StreamParts {
+    pub(super) acceptors: Vec<Acceptor>,
+    pub(super) admission: Arc<Admission>,
+    pub(super) limits: StreamLimits,
+    pub(super) tls: Option<(Tls, Desk)>,
+    pub(super) proxies: Proxies,
 }
 
 /// How the worker has its set of sockets tell of connections and of those who take them in.
@@ -68,7 +94,8 @@ pub(super) struct Watch<'e> {
 
 impl Streams {
     /// None yet.
-    pub(super) fn new(acceptors: Vec<Acceptor>, admission: Arc<Admission>, limits: StreamLimits) -> Self {
+    pub(super) fn new(parts: StreamParts) -> Self {
+        let StreamParts { acceptors, admission, limits, tls, proxies } = parts;
         Self {
             limits,
             admission,
@@ -79,7 +106,11 @@ impl Streams {
             serial: 0,
             ending: Vec::new(),
             queued: 0,
-            partial: [0; 2],
+            held: [0; 2],
+            tls,
+            proxies,
+            sending: [Vec::new(), Vec::new()],
+            scratch: Vec::new(),
             untold: Untold::default(),
         }
     }
@@ -109,9 +140,11 @@ impl Streams {
                 }
             };
             let (client, server) = (ClientAddr(client), ServerAddr(server));
-            let listener = acceptor.id;
+            let (listener, kind) = (acceptor.id, acceptor.kind);
             counters.accepted += 1;
-            if let Err(end) = self.admit(socket, (client, server, listener), now, watch) {
+            let slot = Transport::Tcp(StreamId(0));
+            let path = Path { client, server, transport: slot, listener };
+            if let Err(end) = self.admit(socket, path, kind, now, watch) {
                 counters.count_end(end);
                 self.untold.note(end, client, now);
             }
@@ -121,19 +154,29 @@ impl Streams {
     fn admit(
         &mut self,
         socket: Socket,
-        (client, server, listener): (ClientAddr, ServerAddr, ListenerId),
+        path: Path,
+        kind: StreamKind,
         now: Instant,
         watch: Watch<'_>,
     ) -> Result<(), StreamEnd> {
-        let place = self.admission.enter(client.ip())?;
+        let is_proxy = self.proxies.have(path.client.ip());
+        let place = match is_proxy {
+            true => self.admission.enter_as_proxy()?,
+            false => self.admission.enter(path.client.ip())?,
+        };
         let slot = self.free_slot().ok_or(StreamEnd::TooManyConnections)?;
-        let path = Path { client, server, transport: Transport::Tcp(StreamId(slot)), listener };
+        let path = Path { transport: Transport::Tcp(StreamId(slot)), ..path };
+        let layer = match kind {
+            _ if is_proxy => Layer::Proxied(Vec::new()),
+            StreamKind::Plain => Layer::Plain,
+            StreamKind::Tls | StreamKind::Auto => Layer::Undecided,
+        };
         if watch.epoll.add(socket.as_fd(), (watch.stream)(slot)).is_err() {
             self.free.push(slot);
             return Err(StreamEnd::NoResources);
         }
         self.serial += 1;
-        let mut stream = Stream::new(socket, path, place, now, self.serial);
+        let mut stream = Stream::new(socket, path, (kind, layer), place, now, self.serial);
         let due = stream.judge(now, &self.limits, false).unwrap_or(now);
         self.deadlines.push(Reverse((due, slot, self.serial)));
         if let Some(home) = self.slots.get_mut(slot as usize) {
@@ -174,10 +217,9 @@ impl Streams {
         watch: Watch<'_>,
         counters: &mut StreamCounters,
     ) {
-        let queued = self.queued;
-        let Some(stream) = self.in_slot(slot) else { return };
+        let Some(stream) = self.slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return };
         let before = stream.backlog.len();
-        let delivered = stream.send(messages, queued);
+        let delivered = stream.send(messages, self.queued, &mut self.sending);
         counters.messages_out += delivered.sent;
         counters.dropped += delivered.dropped;
         self.settle(slot, before, watch);
@@ -196,13 +238,7 @@ impl Streams {
         let Some(home) = self.slots.get_mut(slot as usize) else { return };
         let Some(stream) = home.as_deref_mut() else { return };
         self.queued = self.queued + stream.backlog.len() - before;
-        let waits = !stream.backlog.is_empty();
-        if waits != stream.waits_to_write {
-            stream.waits_to_write = waits;
-            let interest = if waits { Interest::ReadAndWrite } else { Interest::Read };
-            // It was added when it was taken in.
-            let _ = watch.epoll.change(stream.as_fd(), (watch.stream)(slot), interest);
-        }
+        stream.settle_interest(watch, slot);
         if stream.end.is_some() {
             self.ending.push(slot);
         }
@@ -210,24 +246,15 @@ impl Streams {
 
     /// Keeps `bytes`, which belong to an unfinished message of the client in `slot`.
     pub(super) fn keep(&mut self, slot: u32, bytes: &[u8]) -> Result<(), StreamEnd> {
-        let Some(stream) = self.slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return Ok(()) };
-        let (kept, most) = match stream.place {
-            None => (&mut self.partial[0], PARTIAL_OF_WORKER),
-            Some(_) => (&mut self.partial[1], PARTIAL_OF_STRANGERS),
-        };
-        if *kept + bytes.len() > most {
-            return Err(StreamEnd::PartialMessages);
-        }
-        *kept += bytes.len();
-        stream.partial.extend_from_slice(bytes);
+        self.hold(slot, bytes.len())?;
+        self.in_slot(slot).into_iter().for_each(|stream| stream.partial.extend_from_slice(bytes));
         Ok(())
     }
 
     /// Gives up the beginning that was kept, and its memory.
     pub(super) fn take_partial(&mut self, slot: u32) -> Vec<u8> {
-        let Some(stream) = self.slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return Vec::new() };
-        let partial = std::mem::take(&mut stream.partial);
-        self.partial[usize::from(stream.place.is_some())] -= partial.len();
+        let partial = self.in_slot(slot).map(|stream| std::mem::take(&mut stream.partial)).unwrap_or_default();
+        self.release(slot, partial.len());
         partial
     }
 
@@ -235,10 +262,47 @@ impl Streams {
     pub(super) fn on_authenticated(&mut self, slot: u32) {
         let Some(stream) = self.slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return };
         if stream.place.take().is_some() {
-            let moved = stream.partial.len();
-            self.partial[1] -= moved;
-            self.partial[0] += moved;
+            let moved = stream.held();
+            self.held[1] = self.held[1].saturating_sub(moved);
+            self.held[0] += moved;
         }
+    }
+
+    /// The first bytes of the client in `slot` tell what it speaks.
+    pub(super) fn decide(&mut self, slot: u32, bytes: &[u8]) -> Result<(), StreamEnd> {
+        let Some(stream) = self.get_mut(slot) else { return Ok(()) };
+        let is_tls = bytes.first() == Some(&TLS_HANDSHAKE);
+        match (stream.kind, is_tls) {
+            (StreamKind::Auto | StreamKind::Tls, true) => self.begin_tls(slot),
+            (StreamKind::Plain | StreamKind::Auto, false) => {
+                stream.layer = Layer::Plain;
+                Ok(())
+            }
+            (StreamKind::Tls, false) => Err(StreamEnd::NotTls),
+            (StreamKind::Plain, true) => Err(StreamEnd::NotTurn),
+        }
+    }
+
+    /// More has come of what a proxy says about the client in `slot`. Once that is all there, the rest of the bytes.
+    pub(super) fn on_proxied(&mut self, slot: u32, bytes: &[u8]) -> Result<Option<Vec<u8>>, StreamEnd> {
+        self.hold(slot, bytes.len())?;
+        let admission = self.admission.clone();
+        let Some(stream) = self.get_mut(slot) else { return Ok(None) };
+        let Layer::Proxied(begun) = &mut stream.layer else { return Ok(None) };
+        begun.extend_from_slice(bytes);
+        let Some(Header { len, ends }) = proxied::read(begun)? else { return Ok(None) };
+        let mut rest = std::mem::take(begun);
+        let held = rest.len();
+        rest.drain(..len);
+        if let Some((client, server)) = ends {
+            // From now on it counts as what it is.
+            stream.place = None;
+            stream.place = Some(admission.enter(client.ip())?);
+            (stream.path.client, stream.path.server) = (ClientAddr(client), ServerAddr(server));
+        }
+        stream.layer = if stream.kind == StreamKind::Plain { Layer::Plain } else { Layer::Undecided };
+        self.release(slot, held);
+        Ok(Some(rest))
     }
 
     /// Ends the connection in `slot` with this batch.
@@ -255,8 +319,10 @@ impl Streams {
             let Some(mut stream) = self.slots.get_mut(slot as usize).and_then(Option::take) else { continue };
             self.queued -= stream.backlog.len();
             // What it was owed, as far as the kernel takes it.
+            stream.say_goodbye(&mut self.scratch);
             stream.send_backlog();
-            self.partial[usize::from(stream.place.is_some())] -= stream.partial.len();
+            let held = &mut self.held[usize::from(stream.place.is_some())];
+            *held = held.saturating_sub(stream.held());
             self.free.push(slot);
             let end = stream.end.unwrap_or(StreamEnd::Shutdown);
             counters.count_end(end);

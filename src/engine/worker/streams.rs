@@ -4,7 +4,7 @@
 use super::{Token, Worker};
 use crate::engine::outbox::{Body, Exit, Manner};
 use crate::engine::packet::Span;
-use crate::engine::stream::{Got, Heard, Stream, StreamEnd, Watch};
+use crate::engine::stream::{Got, Heard, Layer, Stream, StreamEnd, Watch};
 use crate::engine::sys::epoll::Epoll;
 use crate::relay::seam::{Entropy, EventSink, Policy};
 use crate::relay::{Path, StreamId};
@@ -12,8 +12,8 @@ use crate::wire::channel_data::ChannelNumbers;
 use crate::wire::demux::{self, Kind};
 use crate::wire::framer::{self, Frame};
 
-/// Buffers that one read can need: for what is read, and for a message that was begun before.
-const BUFFERS_PER_READ: usize = 2;
+/// Buffers that one read can need: for what is read, for what TLS makes of it, and for a message that was begun before.
+const BUFFERS_PER_READ: usize = 3;
 
 impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
     /// Takes in connections.
@@ -38,17 +38,76 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
         self.make_room(BUFFERS_PER_READ);
         let buffer = self.used;
         let Some(bytes) = self.parts.arena.long_buffers(buffer).next() else { return };
-        match self.streams.read(slot, bytes) {
+        let begun = self.streams.begun_record(slot, bytes);
+        match self.streams.read(slot, bytes.get_mut(begun..).unwrap_or_default()) {
             Got::Bytes(len) => {
                 self.used += 1;
                 self.counters.streams.bytes_in += len as u64;
-                let heard = self.parts.arena.received(buffer, len);
-                if let Err(end) = self.on_stream_bytes(slot, heard) {
+                let heard = self.parts.arena.received(buffer, begun + len);
+                if let Err(end) = self.on_raw_bytes(slot, buffer, heard) {
                     self.streams.end(slot, end);
                 }
             }
             Got::Nothing => {}
             Got::End(end) => self.streams.end(slot, end),
+        }
+    }
+
+    /// What came next on the connection in `slot`, and lies in `buffer`.
+    fn on_raw_bytes(&mut self, slot: u32, buffer: usize, raw: Span) -> Result<(), StreamEnd> {
+        let Some(stream) = self.streams.get_mut(slot) else { return Ok(()) };
+        match stream.layer {
+            Layer::Plain => self.on_stream_bytes(slot, raw),
+            Layer::Tls(..) => self.on_records(slot, buffer, raw),
+            Layer::Handshake(..) => {
+                let bytes = self.parts.arena.bytes(raw);
+                self.streams.on_handshake(slot, bytes, watch(&self.parts.epoll))
+            }
+            Layer::Undecided => {
+                self.streams.decide(slot, self.parts.arena.bytes(raw))?;
+                self.on_raw_bytes(slot, buffer, raw)
+            }
+            Layer::Proxied(_) => match self.streams.on_proxied(slot, self.parts.arena.bytes(raw))? {
+                Some(rest) if !rest.is_empty() => {
+                    let rest = self.parts.arena.store(buffer, &rest);
+                    self.on_raw_bytes(slot, buffer, rest)
+                }
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// Records came on the connection in `slot`; what they say is put into the next buffer.
+    fn on_records(&mut self, slot: u32, buffer: usize, raw: Span) -> Result<(), StreamEnd> {
+        let plain = self.used;
+        let Some((records, room)) = self.parts.arena.two_buffers(buffer, plain) else { return Ok(()) };
+        let records = records.get_mut(..raw.len()).unwrap_or_default();
+        let (len, ended) = self.streams.open_records(slot, records, room, watch(&self.parts.epoll));
+        self.used += 1;
+        self.on_stream_bytes(slot, self.parts.arena.received(plain, len))?;
+        ended
+    }
+
+    /// Goes on with the handshakes that were worked on.
+    pub(super) fn take_back_handshakes(&mut self) {
+        for step in self.streams.finished_steps() {
+            self.make_room(BUFFERS_PER_READ);
+            let (slot, _) = step.of;
+            let now = self.now.instant;
+            let watch = watch(&self.parts.epoll);
+            let heard = self.streams.on_step(step, now, watch, &mut self.counters.streams);
+            let outcome = heard.and_then(|heard| {
+                if heard.is_empty() {
+                    return Ok(());
+                }
+                let heard = self.parts.arena.store(self.used, &heard);
+                self.used += 1;
+                self.on_stream_bytes(slot, heard)
+            });
+            if let Err(end) = outcome {
+                self.streams.end(slot, end);
+            }
+            self.publishing.touch(now);
         }
     }
 
