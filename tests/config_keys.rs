@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use rcgen::{CertificateParams, KeyPair};
 use serde_json::Value;
 use tempfile::TempDir;
 use turnkeep::config::{self, translate};
@@ -16,7 +17,11 @@ use turnkeep::supervisor::Plan;
 const BASE: &str = "\
 realm = 'example.org'
 lab = true
-listener = [{ address = '127.0.0.1:3478' }]
+listener = [{ address = '127.0.0.1:3478' }, { address = '127.0.0.1:5349', transport = 'tls' }]
+[tls]
+certificate = [{ chain_file = 'chain.pem', key_file = 'key.pem' }]
+[streams]
+[proxy_protocol]
 [relay]
 address = [{ bind = '127.0.0.1' }]
 [credentials]
@@ -40,6 +45,20 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("listener.address", "127.0.0.1:3478", "127.0.0.1:3479"),
     ("listener.legacy", "3478' }", "3478', legacy = 'deny' }"),
     ("listener.transport", "'127.0.0.1:3478'", "'127.0.0.1:3478', transport = 'tcp'"),
+    ("tls.profile", "[tls]", "[tls]\nprofile = 'aes256'"),
+    ("tls.client_certificates", "[tls]", "[tls]\nclient_ca_file = 'chain.pem'\nclient_certificates = 'required'"),
+    ("tls.client_ca_file", "[tls]", "[tls]\nclient_ca_file = 'chain.pem'\nclient_certificates = 'optional'"),
+    ("tls.certificate.chain_file", "'chain.pem'", "'other.pem'"),
+    ("tls.certificate.key_file", "'key.pem'", "'copy.pem'"),
+    ("tls.certificate.names", "'key.pem'", "'key.pem', names = ['a.example.org']"),
+    ("streams.unauthenticated", "[streams]", "[streams]\nunauthenticated = 5000"),
+    ("streams.unauthenticated_per_network", "[streams]", "[streams]\nunauthenticated_per_network = 500"),
+    ("streams.network_bits_v4", "[streams]", "[streams]\nnetwork_bits_v4 = 24"),
+    ("streams.network_bits_v6", "[streams]", "[streams]\nnetwork_bits_v6 = 56"),
+    ("streams.per_worker", "[streams]", "[streams]\nper_worker = 1000"),
+    ("streams.handshake_timeout", "[streams]", "[streams]\nhandshake_timeout = '5s'"),
+    ("streams.idle_timeout", "[streams]", "[streams]\nidle_timeout = '5m'"),
+    ("proxy_protocol.from", "[proxy_protocol]", "[proxy_protocol]\nfrom = ['10.0.0.0/24']"),
     ("relay.ports", "[relay]", "[relay]\nports = '50000-50999'"),
     ("relay.min_port_rest", "[relay]", "[relay]\nmin_port_rest = '5s'"),
     ("relay.dscp", "[relay]", "[relay]\ndscp = 46"),
@@ -103,6 +122,7 @@ fn told(directory: &TempDir, text: &str) -> String {
     tell(&translate::node_name(&plan.config, "host"));
     tell(&(&plan.config.limits.allocations_per_user, &plan.config.limits.allocations_per_user_per_minute));
     tell(&translate::drain(&plan.config));
+    tell(&(&plan.tls, &plan.certificates));
     tell(&plan.audit);
     tell(&plan.config.log);
     let authenticator = translate::authenticator(&plan.config, plan.keys);
@@ -117,7 +137,21 @@ fn told(directory: &TempDir, text: &str) -> String {
 
 fn laboratory() -> TempDir {
     let directory = tempfile::tempdir().expect("a directory");
-    let contents = [("k1", "8f3b1c5e9d2a7f604b6c8e1d3f5a7092"), ("k2", "another one"), ("users", "alice:open")];
+    let key = KeyPair::generate().expect("random numbers");
+    let [chain, other] = ["a.example.org", "b.example.org"].map(|name| {
+        let own = CertificateParams::new([name.to_owned()]).expect("a name");
+        own.self_signed(&key).expect("a signature").pem()
+    });
+    let key = key.serialize_pem();
+    let contents = [
+        ("k1", "8f3b1c5e9d2a7f604b6c8e1d3f5a7092"),
+        ("k2", "another one"),
+        ("users", "alice:open"),
+        ("chain.pem", &chain),
+        ("other.pem", &other),
+        ("key.pem", &key),
+        ("copy.pem", &key),
+    ];
     for (name, content) in contents {
         let path = directory.path().join(name);
         fs::write(&path, content).expect("a file");

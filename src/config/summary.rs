@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::Loaded;
 use super::schema::{Config, PeerRule};
 use super::translate::opens;
+use super::{CertificateFiles, Loaded};
 
 /// What would listen, relay, be reached, be accepted and be recorded: one line each, aligned.
 pub fn summary(loaded: &Loaded) -> String {
@@ -12,6 +12,9 @@ pub fn summary(loaded: &Loaded) -> String {
     let mut text = String::new();
     for listener in &config.listeners {
         line(&mut text, "listens on", &format!("{} {}", listener.transport.name(), listener.address));
+    }
+    for files in loaded.certificate_files() {
+        line(&mut text, "shows", &certificate(&files));
     }
     let ports = config.relay.ports;
     for address in &config.relay.addresses {
@@ -34,6 +37,12 @@ pub fn summary(loaded: &Loaded) -> String {
 fn line(text: &mut String, what: &str, how: &str) {
     // Writing to a string does not fail.
     let _ = writeln!(text, "{what:<12}{how}");
+}
+
+/// A certificate's file, and the names that it is shown for, if they are configured.
+fn certificate(files: &CertificateFiles) -> String {
+    let names = if files.names.is_empty() { String::new() } else { format!(" for {}", files.names.join(", ")) };
+    format!("the certificate in {}{names}", files.chain.display())
 }
 
 fn reach(config: &Config) -> String {

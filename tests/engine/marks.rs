@@ -8,7 +8,7 @@ use socket2::{Domain, MaybeUninitSlice, MsgHdrMut, Protocol, SockRef, Socket, Ty
 use turnkeep::engine::{Dscp, EngineConfig, RelayConfig};
 use turnkeep::wire::attribute::DontFragment;
 
-use crate::harness::{Client, listening, loopback, next, peer, start};
+use crate::harness::{Client, listening, loopback, loopback_with_tcp, next, peer, start};
 
 /// EF with ECT(0), LE with CE, AF41 with ECT(1), and nothing.
 const MARKS: [u8; 4] = [46 << 2 | 0b10, 1 << 2 | 0b11, 34 << 2 | 0b01, 0];
@@ -31,6 +31,24 @@ fn a_fixed_dscp_still_carries_ecn() {
     for listener in [0, 1] {
         for (sent, received) in round_trips(relay.address(listener)) {
             assert_eq!(received, 26 << 2 | sent & 0b11);
+        }
+    }
+}
+
+/// RFC 8656 §15 and §16; C-235, C-236: a connection has one mark, and packets to peers have that one, without ECN.
+#[test]
+fn marks_end_where_a_stream_begins() {
+    for (dscp, expected) in [(Dscp::Copy, 0), (Dscp::Fixed(26), 26 << 2)] {
+        let relay = start(&EngineConfig { dscp, ..loopback_with_tcp() });
+        let mut client = Client::by_tcp(relay.stream_address(0));
+        let (relayed, peer) = (client.allocate(), peer(client.server));
+        client.bind(0x4001, peer.local_addr().unwrap());
+        client.send_channel(0x4001, b"up");
+        assert_eq!(marks_of_next(&peer), expected);
+        for tos in MARKS {
+            mark(&peer, tos);
+            peer.send_to(b"down", relayed).unwrap();
+            assert_eq!(client.hear_channel(), (0x4001, b"down".to_vec()));
         }
     }
 }

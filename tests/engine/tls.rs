@@ -225,11 +225,11 @@ fn the_protocols_of_rfc_7443_are_agreed_on_and_others_refused() {
     assert_eq!(agreed(&["h2", "stun.turn"]).unwrap().as_deref(), Some(&b"stun.turn"[..]));
     assert_eq!(agreed(&[]).unwrap(), None);
     let refused = agreed(&["h2", "http/1.1"]).unwrap_err().to_string();
-    assert!(refused.contains("NoApplicationProtocol"), "{refused}");
+    assert!(refused.to_lowercase().replace(['_', ' '], "").contains("noapplicationprotocol"), "{refused}");
     relay.until(|counters| ended(counters, StreamEnd::HandshakeFailed) == 1);
 }
 
-/// C-280, C-281, A-156.
+/// D-17, C-280, C-281, A-156.
 #[test]
 fn old_versions_and_weak_suites_are_refused() {
     let pair = Pair::new(NAME);
@@ -278,7 +278,7 @@ fn the_certificate_is_that_of_the_name() {
     assert_eq!(shown_for("a.example.net").unwrap(), exact.der());
     assert_eq!(shown_for("b.example.net").unwrap(), wild.der());
     let refused = shown_for("else.example.com").unwrap_err().to_string();
-    assert!(refused.contains("NotValidForName"), "{refused}");
+    assert!(refused.contains("not valid for name"), "{refused}");
 }
 
 /// who is connected stays, who comes sees the new one.
@@ -288,7 +288,9 @@ fn certificates_are_swapped_under_live_allocations() {
     let tls = offering(&old);
     let relay = start(&listening(StreamKind::Tls, tls.clone()));
     let mut clients: Vec<_> = (0..200).map(|_| by_tls(relay.stream_address(0), trusting(&old))).collect();
-    clients.iter_mut().for_each(|client| drop(client.allocate()));
+    for client in &mut clients {
+        client.allocate();
+    }
     tls.replace(vec![new.shown_for(NAME)]);
     assert!(Secured::to(relay.stream_address(0), trusting(&old), NAME).is_err());
     by_tls(relay.stream_address(0), trusting(&new)).allocate();
@@ -412,7 +414,9 @@ fn a_slow_reader_loses_whole_messages() {
     let deadline = Instant::now() + Duration::from_secs(20);
     while relay.engine.counters()[0].engine.streams.dropped < 100 {
         assert!(Instant::now() < deadline, "nothing is dropped");
-        (0..100).for_each(|_| drop(flood.send_to(&[7; 1201], relayed).unwrap()));
+        for _ in 0..100 {
+            flood.send_to(&[7; 1201], relayed).unwrap();
+        }
         std::thread::sleep(Duration::from_millis(1));
     }
     flood.send_to(b"after", relayed).unwrap();

@@ -1,6 +1,6 @@
 """Two ICE agents that may use nothing but the relay find each other through it and exchange data both ways.
 
-usage: aioice_pair.py HOST PORT USERNAME PASSWORD MESSAGES
+usage: aioice_pair.py HOST PORT USERNAME PASSWORD MESSAGES TRANSPORT
 
 Prints one line of JSON: each agent's candidate types and selected addresses, and how many messages arrived unchanged.
 """
@@ -15,13 +15,15 @@ from aioice.ice import TransportPolicy
 DEADLINE = 20
 
 
-async def main(host: str, port: str, username: str, password: str, messages: str) -> None:
+async def main(host: str, port: str, username: str, password: str, messages: str, transport: str) -> None:
     agents = [
         aioice.Connection(
             ice_controlling=controlling,
             turn_server=(host, int(port)),
             turn_username=username,
             turn_password=password,
+            turn_transport="udp" if transport == "udp" else "tcp",
+            turn_ssl=transport == "tls",
             transport_policy=TransportPolicy.RELAY,
         )
         for controlling in (True, False)

@@ -26,12 +26,18 @@ against_each_server!(
     tcp_send_v4,
     tcp_send_v6,
     tcp_wrong_password,
+    tls_channels_v4,
+    tls_channels_v6,
+    tls_send_v4,
+    tls_send_v6,
     a_hundred_clients_with_channels_v4;
     turnkeep only:
     a_hundred_clients_with_channels_v6,
     a_hundred_clients_with_send_v4,
     a_hundred_clients_with_send_v6,
     a_hundred_clients_with_channels_by_tcp_v4,
+    a_hundred_clients_with_channels_by_tls_v4,
+    tcp_on_the_tls_port,
 );
 
 /// The default is a small run, in seconds: every path, little load.
@@ -75,6 +81,33 @@ fn tcp_send_v6(make: Make) {
 
 fn tcp_wrong_password(make: Make) {
     Run { login: Login::Forged, ..TCP }.gets_no_allocation(make);
+}
+
+const TLS: Run = Run { by: By::Tls, ..SMALL };
+
+fn tls_channels_v4(make: Make) {
+    TLS.loses_nothing(make);
+}
+
+fn tls_channels_v6(make: Make) {
+    Run { ip: V6, ..TLS }.loses_nothing(make);
+}
+
+fn tls_send_v4(make: Make) {
+    Run { via: Via::Send, ..TLS }.loses_nothing(make);
+}
+
+fn tls_send_v6(make: Make) {
+    Run { via: Via::Send, ip: V6, ..TLS }.loses_nothing(make);
+}
+
+/// As libnice does wherever it is told that TLS is spoken.
+fn tcp_on_the_tls_port(make: Make) {
+    Run { by: By::TcpOnTlsPort, ..SMALL }.loses_nothing(make);
+}
+
+fn a_hundred_clients_with_channels_by_tls_v4(make: Make) {
+    Run { by: By::Tls, ..LARGE }.loses_nothing(make);
 }
 
 fn a_hundred_clients_with_channels_by_tcp_v4(make: Make) {
@@ -126,6 +159,8 @@ enum Via {
 enum By {
     Udp,
     Tcp,
+    Tls,
+    TcpOnTlsPort,
 }
 
 /// Where the client's credentials come from.
@@ -202,11 +237,17 @@ impl Run {
         if matches!(self.via, Via::Send) {
             command.arg("-s");
         }
-        if self.by == By::Tcp {
-            command.arg("-t");
-        }
+        let server = match self.by {
+            By::Udp | By::Tcp => server.address(self.ip),
+            By::Tls | By::TcpOnTlsPort => server.tls_address(self.ip),
+        };
+        command.args(match self.by {
+            By::Udp => &[][..],
+            By::Tcp | By::TcpOnTlsPort => &["-t"],
+            By::Tls => &["-t", "-S"],
+        });
         let numbers = [
-            ("-p", u64::from(server.address(self.ip).port())),
+            ("-p", u64::from(server.port())),
             ("-r", u64::from(peer_port)),
             ("-m", self.clients),
             ("-n", self.messages),

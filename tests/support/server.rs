@@ -6,11 +6,17 @@ use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, PublicKeyData,
+};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::credential::SECRET;
@@ -42,6 +48,7 @@ impl Server {
     pub(crate) fn start(make: Make) -> Option<Self> {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let port = free_port();
+        make_certificate(directory.path());
         let command = match make {
             Make::Turnkeep => turnkeep(port, directory.path()),
             Make::Coturn => coturn(&find("turnserver")?, port, directory.path()),
@@ -57,6 +64,26 @@ impl Server {
     /// Where it listens.
     pub(crate) fn address(&self, ip: IpAddr) -> SocketAddr {
         SocketAddr::new(ip, self.port)
+    }
+
+    /// The program itself.
+    pub(crate) fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Where it listens for TLS, and turnkeep for plain TCP, too.
+    pub(crate) fn tls_address(&self, ip: IpAddr) -> SocketAddr {
+        SocketAddr::new(ip, self.port + 1)
+    }
+
+    /// The authority that has signed its certificate, in PEM.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.directory.path().join("authority.pem")
+    }
+
+    /// What its certificate is known by: the SHA-256 of its public key, in base64.
+    pub(crate) fn key_pin(&self) -> String {
+        fs::read_to_string(self.directory.path().join("server.pin")).expect("it was written")
     }
 
     /// A directory for what belongs to the test; it goes with the server.
@@ -84,12 +111,35 @@ impl Drop for Server {
     }
 }
 
+/// An authority, and a certificate of it for the loopback addresses with its key and its pin.
+pub(crate) fn make_certificate(directory: &Path) {
+    let [authority_key, key] = [(); 2].map(|()| KeyPair::generate().expect("random numbers"));
+    let mut authority = CertificateParams::new(Vec::new()).expect("no names");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority.distinguished_name.push(DnType::CommonName, "an authority for tests");
+    let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let mut own = CertificateParams::new(names).expect("names");
+    own.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+    // Python wants to know who has signed it.
+    own.use_authority_key_identifier_extension = true;
+    let own = own.signed_by(&key, &Issuer::from_params(&authority, &authority_key)).expect("a signature");
+    let authority = authority.self_signed(&authority_key).expect("a signature").pem();
+    let pin = STANDARD.encode(Sha256::digest(key.subject_public_key_info()));
+    let chain = own.pem() + &authority;
+    let files = [("authority.pem", &authority), ("server.pem", &chain), ("server.key", &key.serialize_pem())];
+    for (name, content) in files.into_iter().chain([("server.pin", &pin)]) {
+        let path = directory.join(name);
+        fs::write(&path, content).expect("a writable directory");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("our own file");
+    }
+}
+
 fn turnkeep(port: u16, directory: &Path) -> Command {
     let (first, last) = RELAY_PORTS;
     let secret = directory.join("secret");
     fs::write(&secret, SECRET).expect("a writable directory");
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("our own file");
-    let config = directory.join("turnkeep.toml");
+    let (config, tls_port) = (directory.join("turnkeep.toml"), port + 1);
     let text = format!(
         r#"
 realm = "{REALM}"
@@ -108,6 +158,18 @@ transport = "tcp"
 [[listener]]
 address = "[::1]:{port}"
 transport = "tcp"
+
+[[listener]]
+address = "127.0.0.1:{tls_port}"
+transport = "auto"
+
+[[listener]]
+address = "[::1]:{tls_port}"
+transport = "auto"
+
+[[tls.certificate]]
+chain_file = "server.pem"
+key_file = "server.key"
 
 [relay]
 ports = "{first}-{last}"
@@ -147,12 +209,13 @@ path = "audit.jsonl"
 }
 
 fn coturn(program: &Path, port: u16, directory: &Path) -> Command {
-    let config = directory.join("turnserver.conf");
+    let (config, tls_port) = (directory.join("turnserver.conf"), port + 1);
     let (first, last) = RELAY_PORTS;
     let text = format!(
         "listening-port={port}\nlistening-ip=127.0.0.1\nlistening-ip=::1\nrelay-ip=127.0.0.1\nrelay-ip=::1\n\
          min-port={first}\nmax-port={last}\nrealm={REALM}\nuse-auth-secret\nstatic-auth-secret={SECRET}\n\
-         allow-loopback-peers\ncli-password=unused\nno-cli\nno-tls\nno-dtls\nlog-file=stdout\n\
+         allow-loopback-peers\ncli-password=unused\nno-cli\nno-dtls\ntls-listening-port={tls_port}\n\
+         cert={0}/server.pem\npkey={0}/server.key\nlog-file=stdout\n\
          userdb={0}/turndb\npidfile={0}/pid\n",
         directory.display()
     );
@@ -162,14 +225,15 @@ fn coturn(program: &Path, port: u16, directory: &Path) -> Command {
     command
 }
 
-/// A port P such that P and P+1 are free for UDP, and P for TCP, on both loopback addresses, outside the ranges of
+/// A port P such that P and P+1 are free for UDP and TCP on both loopback addresses, outside the ranges of
 /// [`RELAY_PORTS`] and of the system's own choice (32768 and up), so that nobody takes it between the look and the use.
 /// The search begins anywhere: tests that look at the same time, as processes or as threads, find different ones.
 pub(crate) fn free_port() -> u16 {
     let is_free = |port: &u16| {
         let bind = |ip, port| UdpSocket::bind(SocketAddr::new(ip, port)).is_ok();
         let listen = |ip, port| TcpListener::bind(SocketAddr::new(ip, port)).is_ok();
-        [V4, V6].iter().all(|&ip| bind(ip, *port) && bind(ip, *port + 1) && listen(ip, *port))
+        let are_free = |ip, port| bind(ip, port) && listen(ip, port);
+        [V4, V6].iter().all(|&ip| are_free(ip, *port) && are_free(ip, *port + 1))
     };
     let start = RandomState::new().build_hasher().finish() % 6_000;
     let mut pairs = (start..start + 6_000).map(|pair| 20_000 + u16::try_from(pair % 6_000 * 2).expect("below 12000"));

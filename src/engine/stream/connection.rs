@@ -303,7 +303,7 @@ impl Stream {
     ) -> Result<Instant, StreamEnd> {
         let steps = [
             (self.heard == Heard::Nothing, self.opened, limits.first_byte, StreamEnd::NoFirstByte),
-            (self.layer.is_handshake(), self.opened, limits.handshake, StreamEnd::HandshakeTimeout),
+            (!self.layer.is_settled(), self.opened, limits.handshake, StreamEnd::HandshakeTimeout),
             (self.heard < Heard::Message, self.began, limits.first_message, StreamEnd::NoMessage),
             (self.place.is_some(), self.began, limits.authenticated, StreamEnd::NotAuthenticated),
         ];

@@ -31,8 +31,14 @@ impl Layer {
         }
     }
 
+    /// A handshake is under way.
     pub(super) fn is_handshake(&self) -> bool {
         matches!(self, Self::Handshake(..))
+    }
+
+    /// Messages can pass.
+    pub(super) fn is_settled(&self) -> bool {
+        matches!(self, Self::Plain | Self::Tls(..))
     }
 }
 

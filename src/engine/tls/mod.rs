@@ -22,6 +22,8 @@ pub(super) use session::{RECORD, Session, State};
 pub struct Tls {
     config: Arc<ServerConfig>,
     certificates: Arc<Certificates>,
+    /// How clients' certificates are looked at, in words.
+    clients: &'static str,
 }
 
 /// Which cipher suites there are; all of them with forward secrecy and AEAD (BCP 195, D-17 of docs/conformance.md).
@@ -44,6 +46,16 @@ pub enum ClientCertificates {
     Optional(Vec<CertificateDer<'static>>),
     /// Everybody must.
     Required(Vec<CertificateDer<'static>>),
+}
+
+impl ClientCertificates {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Optional(_) => "optional",
+            Self::Required(_) => "required",
+        }
+    }
 }
 
 /// Why TLS cannot be offered.
@@ -85,7 +97,7 @@ impl Tls {
         config.max_early_data_size = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = ring::Ticketer::new().map_err(TlsError)?;
-        Ok(Self { config: Arc::new(config), certificates })
+        Ok(Self { config: Arc::new(config), certificates, clients: clients.name() })
     }
 
     /// Puts others in the place of its certificates. Connections that stand are not touched.
@@ -122,7 +134,9 @@ fn provider(profile: TlsProfile) -> CryptoProvider {
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let suites: Vec<_> = self.config.crypto_provider().cipher_suites.iter().map(|suite| suite.suite()).collect();
-        f.debug_struct("Tls").field("suites", &suites).field("certificates", &self.certificates).finish()
+        let Self { certificates, clients, .. } = self;
+        let mut shown = f.debug_struct("Tls");
+        shown.field("suites", &suites).field("certificates", certificates).field("clients", clients).finish()
     }
 }
 

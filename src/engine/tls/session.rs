@@ -118,8 +118,15 @@ impl Session {
     }
 
     fn put_alert(&mut self, outgoing: &mut Vec<u8>) {
-        if let Ok(ConnectionState::EncodeTlsData(mut data)) = self.connection.process_tls_records(&mut []).state {
-            append(outgoing, |room| data.encode(room).map_err(needed_to_encode));
+        // What was said before it goes before it.
+        loop {
+            match self.connection.process_tls_records(&mut []).state {
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    append(outgoing, |room| data.encode(room).map_err(needed_to_encode));
+                }
+                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+                _ => return,
+            }
         }
     }
 }

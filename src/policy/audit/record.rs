@@ -318,7 +318,37 @@ impl Client {
         if self.with_port {
             object.number("port", self.addr.port().into());
         }
+        if let Transport::Tls(_, agreed) = self.transport {
+            object.object("tls", |object| {
+                object.text("cipher", cipher_suite(agreed.cipher_suite));
+                object.text("version", tls_version(agreed.version));
+            });
+        }
         object.text("transport", self.transport.name());
+    }
+}
+
+/// The name in IANA's registry "TLS Cipher Suites", of those that are spoken here.
+fn cipher_suite(number: u16) -> &'static str {
+    match number {
+        0x1301 => "TLS_AES_128_GCM_SHA256",
+        0x1302 => "TLS_AES_256_GCM_SHA384",
+        0x1303 => "TLS_CHACHA20_POLY1305_SHA256",
+        0xC02B => "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+        0xC02C => "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+        0xC02F => "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+        0xC030 => "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+        0xCCA8 => "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+        0xCCA9 => "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+        _ => "another",
+    }
+}
+
+fn tls_version(number: u16) -> &'static str {
+    match number {
+        0x0303 => "1.2",
+        0x0304 => "1.3",
+        _ => "another",
     }
 }
 

@@ -1,9 +1,10 @@
 // Two Chromium pages that may use nothing but the relay call each other: a data channel and video, both ways.
 //
-// usage: call.mjs MODULES CHROMIUM JSON
+// usage: call.mjs MODULES CHROMIUM JSON PIN
 //
-// MODULES is the directory that playwright-core is installed in, CHROMIUM the browser, JSON an RTCIceServer. Prints one
-// line of JSON: what each page gathered and, if both have candidates, what went through.
+// MODULES is the directory that playwright-core is installed in, CHROMIUM the browser, JSON an RTCIceServer, PIN the
+// SHA-256, in base64, of the public key that is trusted without an authority. Prints one line of JSON: what each page
+// gathered and, if both have candidates, what went through.
 
 import { createRequire } from 'node:module';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -28,7 +29,8 @@ const FLAGS = [
   '--disable-features=WebRtcHideLocalIpsWithMdns',
 ];
 
-const [modules, executablePath, iceServer] = process.argv.slice(2);
+const [modules, executablePath, iceServer, pin] = process.argv.slice(2);
+FLAGS.push(`--ignore-certificate-errors-spki-list=${pin}`);
 const { chromium } = createRequire(resolve(modules, 'package.json'))('playwright-core');
 
 const profile = await mkdtemp(join(tmpdir(), 'turnkeep-chromium-'));
