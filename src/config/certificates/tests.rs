@@ -1,3 +1,5 @@
+//! Chains that were made for the purpose, and what is said of them.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -87,7 +89,7 @@ fn what_clients_dislike_is_told_in_words() {
     let cases = [
         (chain_of(with_dates(2024, 2025)), true, "it expired on 2025-12-01T00:00:00Z"),
         (chain_of(with_dates(2027, 2028)), true, "it is not valid before 2027-01-01T00:00:00Z"),
-        (chain_of(with_dates(2026, 2026)), false, "it expires in 8 days"),
+        (chain_of(with_dates(2026, 2026)), false, "it expires in 9 days"),
         (chain_of(server(&[])), true, "it is for no name"),
         (chain_of(no_server), true, "it is not for servers"),
         (authority.sign(server(&["a.example.org"]), &key), false, "the file does not have its issuer, CN=an authority"),

@@ -75,8 +75,7 @@ mod tests {
                 assert_eq!(read(&header[..len]), Ok(None), "{len}");
             }
         }
-        for other in [&b"\0\x01\0\0"[..], b"\x16\x03\x01", b"GET /", b"PROXY UDP4", b"\r\n\r\n\0\r\nQUIT\n\x11\x11\0\0"]
-        {
+        for other in [&b"\0\x01\0\0"[..], b"\x16\x03\x01", b"GET /", b"\r\n\r\n\0\r\nQUIT\n\x11\x11\0\0"] {
             assert_eq!(read(other), Err(StreamEnd::BadProxyHeader), "{other:?}");
         }
     }
