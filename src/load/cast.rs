@@ -170,7 +170,7 @@ impl Cast {
     fn note(&mut self, number: u32, told: Told, now_ns: u64) {
         let Told { step, ref what } = told;
         match what {
-            Outcome::Done { took_ns } => self.log.times.entry(step).or_insert_with(Times::new).note(*took_ns),
+            Outcome::Done { took_ns } => self.log.times.entry(step).or_default().note(*took_ns),
             Outcome::Closed(why) => self.log.error(format!("{} {why}", step.name())),
             Outcome::Refused(code) => self.log.error(format!("{} {code}", step.name())),
             Outcome::TimedOut => self.log.error(format!("{} timeout", step.name())),

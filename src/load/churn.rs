@@ -1,13 +1,13 @@
 //! Cycles of allocation (challenge, allocate, permission, channel, free) and of connection (TCP, TLS, a Binding), from
 //! another 5-tuple each time.
 
-use std::collections::VecDeque;
-
 use super::client::{Outcome, Step, Told};
 use super::measure::Times;
 use super::result::Churn;
 use super::schedule::nanos;
-use super::session::{Session, Usage, due_at};
+use super::session::{OVERTIME, Session, due_at, due_before};
+use super::units;
+use super::usage::{LATE_US, Meter, Usage};
 
 /// How long cycles that have begun may take after the end.
 const PATIENCE_NS: u64 = 2_000_000_000;
@@ -17,40 +17,70 @@ struct Cycles {
     /// When the cycle of each client should have begun; none: it is idle.
     begun_ns: Vec<Option<u64>>,
     idle: Vec<u32>,
-    /// Cycles that are due and find no idle client.
-    waiting: VecDeque<u64>,
+    /// Since when there has been an idle client.
+    free_since_ns: u64,
+    /// No client is idle.
+    is_starved: bool,
     times: Times,
+    /// From when a cycle was due and a client free to when it began.
     lateness: Times,
+    /// From when a cycle was due to when a client was free.
+    waited: Times,
     begun: u64,
     completed: u64,
     failed: u64,
     series: Vec<u64>,
 }
 
+/// When cycles begin.
+#[derive(Clone, Copy)]
+struct Pace {
+    start_ns: u64,
+    end_ns: u64,
+    /// Cycles/s; none: each as soon as another has ended.
+    rate: Option<f64>,
+}
+
 /// Runs cycles for the measured time: as scheduled, or, without a rate, each as soon as another has ended.
 pub(super) fn run(session: &mut Session<'_>) -> (Churn, Usage) {
-    let (mut cycles, mut usage) = session.measured(|session| {
-        let begun_ns = session.clock.now();
+    let ((mut cycles, pace), mut usage) = session.measured(|session, meter| {
         let mut cycles = Cycles::new(session);
-        let idle_ns = cycles.turn_over(session, begun_ns);
-        (cycles, idle_ns)
+        let pace = cycles.turn_over(session, meter);
+        (cycles, pace)
     });
-    let settings = session.settings;
-    let duration_s = settings.duration.as_secs_f64().min(usage.wall_s);
-    usage.lateness = std::mem::replace(&mut cycles.lateness, Times::new());
-    let cpu = usage.server.as_ref().filter(|_| cycles.completed > 0);
+    let duration_s = (pace.end_ns - pace.start_ns) as f64 / 1e9;
+    let scheduled = pace.scheduled();
+    let not_begun = scheduled.map(|scheduled| scheduled.saturating_sub(cycles.begun));
+    usage.lateness = std::mem::take(&mut cycles.lateness);
+    usage.behind = not_begun.filter(|_| !cycles.is_starved).unwrap_or(0);
+    usage.remarks.extend(cycles.shortage(not_begun.unwrap_or(0)));
     let churn = Churn {
-        closed_loop: settings.rate.is_none(),
+        closed_loop: pace.rate.is_none(),
         duration_s,
+        scheduled,
+        not_begun,
         begun: cycles.begun,
         completed: cycles.completed,
         failed: cycles.failed,
+        unfinished: Some(cycles.begun - cycles.completed - cycles.failed),
         cycles_per_s: (cycles.in_time() as f64 / duration_s * 10.0).round() / 10.0,
         cycle: cycles.times.latency(),
-        server_cpu_ns_per_cycle: cpu.map(|used| (used.cpu_ns as f64 / cycles.completed as f64).round()),
+        server_cpu_ns_per_cycle: usage.server_cpu_ns_per(cycles.completed),
         series: cycles.series,
     };
     (churn, usage)
+}
+
+impl Pace {
+    /// When cycle `index` is due; in a closed loop at once.
+    fn due_ns(&self, index: u64, now_ns: u64) -> u64 {
+        self.rate.map_or(now_ns, |rate| due_at(self.start_ns, index, rate))
+    }
+
+    /// Cycles that are due before the end.
+    fn scheduled(&self) -> Option<u64> {
+        self.rate.map(|rate| due_before(self.start_ns, self.end_ns, rate))
+    }
 }
 
 impl Cycles {
@@ -60,9 +90,11 @@ impl Cycles {
         Self {
             begun_ns: vec![None; count as usize],
             idle: (0..count).rev().collect(),
-            waiting: VecDeque::new(),
+            free_since_ns: 0,
+            is_starved: false,
             times: Times::new(),
             lateness: Times::new(),
+            waited: Times::new(),
             begun: 0,
             completed: 0,
             failed: 0,
@@ -70,17 +102,23 @@ impl Cycles {
         }
     }
 
-    /// Returns how long there was nothing to do.
-    fn turn_over(&mut self, session: &mut Session<'_>, start_ns: u64) -> u64 {
+    /// Returns the pace that was kept: stopped early, it ends then.
+    fn turn_over(&mut self, session: &mut Session<'_>, meter: &mut Meter) -> Pace {
+        let start_ns = session.clock.now();
         let end_ns = start_ns + nanos(session.settings.duration);
-        let (mut idle_ns, mut next_tick_ns) = (0, start_ns + 1_000_000_000);
-        let (mut scheduled, mut events) = (0, Vec::new());
+        let mut pace = Pace { start_ns, end_ns, rate: session.settings.rate };
+        let mut next_tick_ns = start_ns + 1_000_000_000;
+        let mut events = Vec::new();
         loop {
             let now = session.clock.now();
-            if now < end_ns && !session.is_stopped() {
-                self.begin(session, start_ns, now, &mut scheduled);
-            } else if self.idle.len() == self.begun_ns.len() || now >= end_ns + PATIENCE_NS {
-                return idle_ns;
+            if session.is_stopped() && now < pace.end_ns {
+                pace.end_ns = now.max(start_ns + 1);
+            }
+            let begins = now < pace.end_ns || self.is_behind(&pace, now);
+            if begins {
+                self.begin(session, &pace, now);
+            } else if self.idle.len() == self.begun_ns.len() || now >= pace.end_ns + PATIENCE_NS {
+                return pace;
             }
             let was_busy = session.turn(None);
             session.cast.take_events(&mut events);
@@ -94,38 +132,44 @@ impl Cycles {
                 next_tick_ns += 1_000_000_000;
             }
             if !was_busy && events.is_empty() {
-                let next = session.settings.rate.map(|rate| due_at(start_ns, scheduled, rate));
-                session.rest(next, Some(now + 1_000_000));
-                idle_ns += session.clock.now() - now;
+                if !begins {
+                    meter.end(|| session.mark());
+                }
+                let next = pace.rate.filter(|_| begins).map(|rate| due_at(start_ns, self.begun, rate));
+                session.rest(next.filter(|_| !self.is_starved), Some(now + 1_000_000));
+                meter.idle(session.clock.now() - now);
             }
         }
     }
 
+    /// There are cycles that were due before the end, and it is not too late for them.
+    fn is_behind(&self, pace: &Pace, now_ns: u64) -> bool {
+        now_ns < pace.end_ns + nanos(OVERTIME) && pace.scheduled().is_some_and(|scheduled| self.begun < scheduled)
+    }
+
     /// Begins what is due, as far as there are idle clients.
-    fn begin(&mut self, session: &mut Session<'_>, start_ns: u64, now_ns: u64, scheduled: &mut u32) {
-        if let Some(rate) = session.settings.rate {
-            while due_at(start_ns, *scheduled, rate) <= now_ns {
-                self.waiting.push_back(due_at(start_ns, *scheduled, rate));
-                *scheduled += 1;
+    fn begin(&mut self, session: &mut Session<'_>, pace: &Pace, now_ns: u64) {
+        loop {
+            let due_ns = pace.due_ns(self.begun, now_ns);
+            if due_ns > now_ns || (due_ns >= pace.end_ns && pace.rate.is_some()) {
+                break;
             }
-        }
-        let is_closed = session.settings.rate.is_none();
-        while let Some(number) = self.idle.pop() {
-            let Some(intended_ns) = self.waiting.pop_front().or(is_closed.then_some(now_ns)) else {
-                self.idle.push(number);
-                return;
-            };
+            let Some(number) = self.idle.pop() else { break };
+            self.begun += 1;
+            let ready_ns = due_ns.max(self.free_since_ns);
+            self.waited.note(ready_ns - due_ns);
+            self.lateness.note(now_ns.saturating_sub(ready_ns));
             // Without another port there is no cycle; the next attempt may find one.
-            if session.fleet.renew(number).is_err() {
+            if let Err(error) = session.fleet.renew(number) {
+                session.cast.note_errors(format!("socket {error}"), 1);
                 self.failed += 1;
                 self.idle.push(number);
-                return;
+                break;
             }
-            self.begun += 1;
-            self.begun_ns[number as usize] = Some(intended_ns);
-            self.lateness.note(now_ns.saturating_sub(intended_ns));
-            session.cast.begin(number, intended_ns);
+            self.begun_ns[number as usize] = Some(due_ns);
+            session.cast.begin(number, due_ns);
         }
+        self.is_starved = self.idle.is_empty();
     }
 
     fn go_on(&mut self, session: &mut Session<'_>, number: u32, told: &Told, start_ns: u64) {
@@ -142,6 +186,9 @@ impl Cycles {
         let Some(begun_ns) = self.begun_ns[number as usize].take() else { return };
         let now = session.clock.now();
         session.fleet.disconnect(number);
+        if self.idle.is_empty() {
+            self.free_since_ns = now;
+        }
         self.idle.push(number);
         if !is_done {
             self.failed += 1;
@@ -157,5 +204,19 @@ impl Cycles {
     /// Cycles that ended within the measured time.
     fn in_time(&self) -> u64 {
         self.series.iter().sum()
+    }
+
+    /// What is to be said where clients were too few.
+    fn shortage(&self, not_begun: u64) -> Option<String> {
+        let (clients, waited_us) = (self.begun_ns.len(), self.waited.latency().p99_us);
+        let not_begun = if self.is_starved { not_begun } else { 0 };
+        (not_begun > 0 || waited_us > LATE_US).then(|| {
+            format!(
+                "All {clients} clients were busy: one cycle in a hundred waited {} for one, and {not_begun} were not \
+                 begun in their time. Give more --allocations; if that does not help, the server is slower than the \
+                 rate.",
+                units::micros(waited_us)
+            )
+        })
     }
 }

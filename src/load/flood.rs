@@ -5,7 +5,8 @@ use super::fleet::{Place, Role, SEND_BATCH};
 use super::measure::Times;
 use super::result::Flood;
 use super::schedule::nanos;
-use super::session::{Session, Usage};
+use super::session::{OVERTIME, Session, due_at, due_before};
+use super::usage::{Meter, Usage};
 use crate::wire::attribute::{ErrorCode, RequestedTransport};
 use crate::wire::{Class, Message, MessageWriter, Method, TransactionId};
 
@@ -17,6 +18,8 @@ struct Tally {
     /// The first bytes of our transaction ids; the others say when the request was due.
     stamp: [u8; 4],
     requests: u64,
+    /// With those that the kernel did not take.
+    queued: u64,
     /// They are all as long.
     request_len: u64,
     answers: u64,
@@ -28,46 +31,61 @@ struct Tally {
 
 /// Sends requests at the rate for the measured time.
 pub(super) fn run(session: &mut Session<'_>) -> (Flood, Usage) {
-    let (mut tally, mut usage) = session.measured(|session| {
+    let ((mut tally, length_ns), mut usage) = session.measured(|session, meter| {
         let begun_ns = session.clock.now();
         let (times, lateness) = (Times::new(), Times::new());
         let stamp = (super::mark::mix(begun_ns) as u32).to_be_bytes();
-        let mut tally =
-            Tally { stamp, requests: 0, request_len: 0, answers: 0, bytes_out: 0, bytes_in: 0, times, lateness };
-        let idle_ns = tally.pour(session, begun_ns);
-        (tally, idle_ns)
+        let mut tally = Tally {
+            stamp,
+            requests: 0,
+            queued: 0,
+            request_len: 0,
+            answers: 0,
+            bytes_out: 0,
+            bytes_in: 0,
+            times,
+            lateness,
+        };
+        let length_ns = tally.pour(session, meter, begun_ns);
+        (tally, length_ns)
     });
-    usage.lateness = std::mem::replace(&mut tally.lateness, Times::new());
-    let duration_s = session.settings.duration.as_secs_f64().min(usage.wall_s);
+    usage.lateness = std::mem::take(&mut tally.lateness);
+    let duration_s = length_ns as f64 / 1e9;
+    let scheduled = due_before(0, length_ns, session.settings.total_rate()).max(tally.queued);
+    usage.behind = scheduled - tally.queued;
     let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
-    let cpu = usage.server.as_ref().filter(|_| tally.requests > 0);
     let flood = Flood {
         duration_s,
+        scheduled: Some(scheduled),
         requests: tally.requests,
         answers: tally.answers,
         requests_per_s: (tally.requests as f64 / duration_s * 10.0).round() / 10.0,
         amplification: (share(tally.bytes_in, tally.bytes_out) * 1000.0).round() / 1000.0,
         latency: tally.times.latency(),
-        server_cpu_ns_per_request: cpu.map(|used| (used.cpu_ns as f64 / tally.requests as f64).round()),
+        server_cpu_ns_per_request: usage.server_cpu_ns_per(tally.requests),
     };
     (flood, usage)
 }
 
 impl Tally {
-    /// Returns how long there was nothing to do.
-    fn pour(&mut self, session: &mut Session<'_>, start_ns: u64) -> u64 {
+    /// Returns for how long requests were due, in nanoseconds.
+    fn pour(&mut self, session: &mut Session<'_>, meter: &mut Meter, start_ns: u64) -> u64 {
         let (rate, sources) = (session.settings.total_rate(), session.cast.clients().len() as u64);
-        let end_ns = start_ns + nanos(session.settings.duration);
-        let (mut next, mut idle_ns, mut next_tick_ns) = (0_u64, 0, start_ns + 1_000_000_000);
-        let due = |index: u64| start_ns + (index as f64 / rate * 1e9) as u64;
+        let mut end_ns = start_ns + nanos(session.settings.duration);
+        let (mut next, mut next_tick_ns) = (0_u64, start_ns + 1_000_000_000);
+        let due = |index: u64| due_at(start_ns, index, rate);
         loop {
             let now = session.clock.now();
-            let is_over = session.is_stopped() || due(next) >= end_ns || now >= end_ns;
-            if is_over && (self.answers >= self.requests || now >= end_ns.min(due(next)) + DRAIN_NS) {
-                return idle_ns;
+            if session.is_stopped() && now < end_ns {
+                // It was allowed to be as late as at the end.
+                end_ns = due(next).max(now.saturating_sub(nanos(OVERTIME))).clamp(start_ns + 1, now.max(start_ns + 1));
+            }
+            let is_over = due(next) >= end_ns || now >= end_ns + nanos(OVERTIME) || session.is_stopped();
+            if is_over && (self.answers >= self.requests || now >= end_ns + DRAIN_NS) {
+                return end_ns - start_ns;
             }
             let first = next;
-            while !is_over && next < first + SEND_BATCH as u64 && due(next) <= now {
+            while !is_over && next < first + SEND_BATCH as u64 && due(next) <= now && due(next) < end_ns {
                 self.request(session, (next % sources) as u32, due(next));
                 next += 1;
             }
@@ -86,9 +104,12 @@ impl Tally {
                 next_tick_ns += 1_000_000_000;
             }
             if next == first && received == 0 {
+                if is_over {
+                    meter.end(|| session.mark());
+                }
                 let next_due = (!is_over).then(|| due(next));
                 session.rest(next_due, Some(now + 1_000_000));
-                idle_ns += session.clock.now() - now;
+                meter.idle(session.clock.now() - now);
             }
         }
     }
@@ -108,6 +129,7 @@ impl Tally {
             bytes.copy_from_slice(&out[..len]);
         });
         self.requests += 1;
+        self.queued += 1;
         self.request_len = len as u64;
         self.bytes_out += self.request_len;
     }

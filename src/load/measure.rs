@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 
 use super::ledger::{Arrival, Ledger};
-use super::result::{Count, Latency, Second, Traffic};
+use super::result::{Count, Latency, Second, Stage, Traffic};
 
 /// Longer times are noted as this: a minute, in nanoseconds.
 const LONGEST_NS: u64 = 60_000_000_000;
 const SECOND_NS: u64 = 1_000_000_000;
+/// Parts of a course that rises: what is bad at its height is no less so for what was good at its foot.
+const STAGES: u64 = 10;
 
 /// From where to where a flow goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +35,12 @@ impl Direction {
 
 /// Times in nanoseconds, three significant digits.
 pub(super) struct Times(Histogram<u64>);
+
+impl Default for Times {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Times {
     pub(super) fn new() -> Self {
@@ -94,21 +102,34 @@ pub(super) struct Recorder {
     /// Latencies of what arrived in the second that is under way.
     current: Times,
     current_row: usize,
+    /// Of a course that rises, each `stage_ns` long.
+    stages: Vec<StageTally>,
+    stage_ns: u64,
     pub(super) lateness: Times,
     pub(super) strays: u64,
 }
 
+#[derive(Default)]
 struct Tally {
     flows: u32,
     sent: u64,
     not_sent: u64,
     held_up: u64,
+    /// Due before their allocation was there: it came late, or not at all.
+    absent: u64,
     received: u64,
     duplicates: u64,
     reordered: u64,
     misdelivered: u64,
     corrupted: u64,
     bytes: u64,
+    times: Times,
+}
+
+/// What was due in one part of the time, and what became of it.
+#[derive(Default)]
+struct StageTally {
+    sent: u64,
     times: Times,
 }
 
@@ -147,9 +168,16 @@ impl Recorder {
             seconds: vec![Row::default(); seconds],
             current: Times::new(),
             current_row: 0,
+            stages: Vec::new(),
+            stage_ns: (length_ns / STAGES).max(1),
             lateness: Times::new(),
             strays: 0,
         }
+    }
+
+    /// The same, which accounts for each part of the time apart.
+    pub(super) fn with_stages(self) -> Self {
+        Self { stages: (0..STAGES).map(|_| StageTally::default()).collect(), ..self }
     }
 
     /// The sequence number of the next packet of `flow`, which is due at `due_ns`.
@@ -157,6 +185,9 @@ impl Recorder {
         let sequence = self.ledger.send(flow)?;
         self.tallies[direction as usize].sent += 1;
         self.row(due_ns).sent += 1;
+        if let Some(stage) = self.stage(due_ns) {
+            stage.sent += 1;
+        }
         Some(sequence)
     }
 
@@ -167,6 +198,24 @@ impl Recorder {
         tally.sent = tally.sent.saturating_sub(1);
         let row = self.row(due_ns);
         row.sent = row.sent.saturating_sub(1);
+        if let Some(stage) = self.stage(due_ns) {
+            stage.sent = stage.sent.saturating_sub(1);
+        }
+    }
+
+    /// Packets that the load tester had not got to when the time was over.
+    pub(super) fn never_sent(&mut self, direction: Direction, packets: u64) {
+        self.tallies[direction as usize].not_sent += packets;
+    }
+
+    /// Packets that were due before their allocation was there.
+    pub(super) fn absent(&mut self, direction: Direction, packets: u64) {
+        self.tallies[direction as usize].absent += packets;
+    }
+
+    /// All of these.
+    pub(super) fn all_absent(&self) -> u64 {
+        self.tallies.iter().map(|tally| tally.absent).sum()
     }
 
     /// A packet that its connection did not take: it counts as sent, and is lost.
@@ -191,6 +240,9 @@ impl Recorder {
                 tally.times.note(latency);
                 self.current.note(latency);
                 self.row(due_ns).arrived += 1;
+                if let Some(stage) = self.stage(due_ns) {
+                    stage.times.note(latency);
+                }
             }
         }
         let row = self.row(now_ns);
@@ -248,6 +300,11 @@ impl Recorder {
         &mut self.seconds[index]
     }
 
+    fn stage(&mut self, at_ns: u64) -> Option<&mut StageTally> {
+        let index = usize::try_from(at_ns / self.stage_ns).unwrap_or(usize::MAX).min(self.stages.len().checked_sub(1)?);
+        self.stages.get_mut(index)
+    }
+
     /// Second `at` as far as it is known.
     pub(super) fn second(&self, at: usize) -> Option<Second> {
         let mut row = *self.seconds.get(at)?;
@@ -271,16 +328,26 @@ impl Recorder {
         let mut total = Tally::new(0);
         self.tallies.iter().for_each(|tally| total.add(tally));
         let series = (0..used).filter_map(|at| self.second(at)).collect();
-        Traffic { total: total.count(duration_s), directions, series }
+        let length_s = self.stage_ns as f64 / 1e9;
+        let begun = self.stages.iter().enumerate().filter(|(at, _)| *at as f64 * length_s < duration_s);
+        let stages = begun.map(|(at, stage)| stage.told(at as f64 * length_s, length_s)).collect();
+        Traffic { total: total.count(duration_s), directions, series, stages }
+    }
+}
+
+impl StageTally {
+    fn told(&self, from_s: f64, length_s: f64) -> Stage {
+        let (sent, latency) = (self.sent, self.times.latency());
+        let lost = sent.saturating_sub(latency.count);
+        let loss = if sent == 0 { 0.0 } else { lost as f64 / sent as f64 };
+        let round = |seconds: f64| (seconds * 1000.0).round() / 1000.0;
+        Stage { from_s: round(from_s), to_s: round(from_s + length_s), sent, arrived: latency.count, loss, latency }
     }
 }
 
 impl Tally {
     fn new(flows: u32) -> Self {
-        let times = Times::new();
-        let (sent, not_sent, held_up, received, duplicates, reordered, misdelivered, corrupted, bytes) =
-            Default::default();
-        Self { flows, sent, not_sent, held_up, received, duplicates, reordered, misdelivered, corrupted, bytes, times }
+        Self { flows, ..Self::default() }
     }
 
     fn add(&mut self, other: &Self) {
@@ -288,6 +355,7 @@ impl Tally {
         self.sent += other.sent;
         self.not_sent += other.not_sent;
         self.held_up += other.held_up;
+        self.absent += other.absent;
         self.received += other.received;
         self.duplicates += other.duplicates;
         self.reordered += other.reordered;
@@ -303,6 +371,7 @@ impl Tally {
         Count {
             duration_s,
             flows: self.flows,
+            scheduled: Some(self.sent + self.not_sent + self.absent),
             sent: self.sent,
             not_sent: self.not_sent,
             held_up: Some(self.held_up),
@@ -374,6 +443,37 @@ mod tests {
         assert_eq!((sent, not_sent, received, lost), (2, 1, 1, 1));
         let Second { sent, arrived, .. } = traffic.series[0];
         assert_eq!((sent, arrived), (2, 1), "nor in its second");
+    }
+
+    #[test]
+    fn a_course_that_rises_is_told_in_parts() {
+        let mut recorder = Recorder::new([1, 0, 0], 64, 2 * SECOND_NS).with_stages();
+        for (sequence, due_ms) in (0..).zip([100, 200, 1900, 1950]) {
+            assert!(recorder.send(Direction::Up, 0, due_ms * 1_000_000).is_some());
+            if sequence != 2 {
+                recorder.arrive(arrived(0, sequence, due_ms, due_ms + 5));
+            }
+        }
+        let stages = recorder.traffic(2.0).stages;
+        let facts: Vec<_> = stages.iter().map(|stage| (stage.sent, stage.arrived)).collect();
+        assert_eq!(facts, [(1, 1), (1, 1), (0, 0), (0, 0), (0, 0), (0, 0), (0, 0), (0, 0), (0, 0), (2, 1)]);
+        assert_eq!((stages[9].from_s, stages[9].to_s, stages[9].loss), (1.8, 2.0, 0.5));
+        assert!((stages[9].latency.p50_us - 5000.0).abs() < 5.0);
+        assert_eq!(recorder.traffic(0.5).stages.len(), 3, "stopped early");
+    }
+
+    #[test]
+    fn all_that_was_due_is_scheduled() {
+        let mut recorder = Recorder::new([1, 1, 0], 64, SECOND_NS);
+        (0..5).for_each(|_| assert!(recorder.send(Direction::Up, 0, 0).is_some()));
+        recorder.not_sent(Direction::Up, 0);
+        recorder.never_sent(Direction::Up, 7);
+        recorder.absent(Direction::Down, 3);
+        let traffic = recorder.traffic(1.0);
+        let facts = |count: &Count| (count.scheduled, count.sent, count.not_sent);
+        assert_eq!(facts(&traffic.total), (Some(15), 4, 8));
+        assert_eq!(facts(&traffic.directions["down"]), (Some(3), 0, 0));
+        assert_eq!(recorder.all_absent(), 3);
     }
 
     #[test]

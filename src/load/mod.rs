@@ -38,6 +38,7 @@ pub mod summary;
 pub mod target;
 pub mod threshold;
 mod units;
+mod usage;
 
 pub use run::run;
 pub use session::Progress;

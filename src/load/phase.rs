@@ -41,8 +41,6 @@ pub(super) struct Phase<'a> {
     /// Run and phase, as marks carry it.
     run: u32,
     start_ns: u64,
-    /// Packets that were due before their allocation was there: it came late, or not at all.
-    pub(super) absent: u64,
     /// When the frames of this turn were due.
     turn: Vec<u64>,
 }
@@ -134,7 +132,8 @@ impl<'a> Phase<'a> {
             ));
         }
         let recorder = Recorder::new(flows.counts, most as u32, nanos(course.length));
-        Ok(Self { flows, schedule, recorder, run, start_ns, absent: 0, turn: Vec::with_capacity(SEND_BATCH) })
+        let recorder = if course.rises() { recorder.with_stages() } else { recorder };
+        Ok(Self { flows, schedule, recorder, run, start_ns, turn: Vec::with_capacity(SEND_BATCH) })
     }
 
     /// When the next packet is due, in nanoseconds since the run began.
@@ -160,7 +159,7 @@ impl<'a> Phase<'a> {
         let flow = self.flows.flows[due.flow as usize];
         let Some(client) = cast.client(flow.client) else { return };
         if client.is_on_the_way() {
-            return self.absent += u64::from(due.frame.packets);
+            return self.recorder.absent(flow.direction, due.frame.packets.into());
         }
         let to = client.relayed().filter(|_| flow.direction == Direction::Down);
         let frame = due.frame;
@@ -175,6 +174,19 @@ impl<'a> Phase<'a> {
                 write_packet(out, flow.direction, client, payload, |payload| bodies.write(&mark, payload));
             });
         }
+    }
+
+    /// Gives up what was due before `until_ns` and is still to be sent; returns how many packets that are.
+    pub(super) fn give_up(&mut self, until_ns: u64) -> u64 {
+        let Self { flows, schedule, recorder, start_ns, .. } = self;
+        let mut all = 0;
+        for (number, packets) in schedule.rest(until_ns.saturating_sub(*start_ns)) {
+            if let Some(flow) = flows.flows.get(number as usize) {
+                recorder.never_sent(flow.direction, packets);
+                all += packets;
+            }
+        }
+        all
     }
 
     /// A packet has not left.

@@ -213,6 +213,26 @@ pub struct Traffic {
     pub directions: BTreeMap<String, Count>,
     /// Each second.
     pub series: Vec<Second>,
+    /// Tenths of the time, where rate or allocations rise in it; else empty.
+    #[serde(default)]
+    pub stages: Vec<Stage>,
+}
+
+/// What was due in one part of the time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// Its beginning, since the measured traffic began.
+    pub from_s: f64,
+    /// Its end.
+    pub to_s: f64,
+    /// Packets that were due in it and left.
+    pub sent: u64,
+    /// Those of them that arrived, whenever.
+    pub arrived: u64,
+    /// The share that did not.
+    pub loss: f64,
+    /// Of those that arrived.
+    pub latency: Latency,
 }
 
 /// What was sent and received, and how late.
@@ -222,9 +242,13 @@ pub struct Count {
     pub duration_s: f64,
     /// Flows, each with sequence numbers of its own.
     pub flows: u32,
+    /// Packets that the schedule had for the measured time, whatever became of them: `sent`, `not_sent`, and those of
+    /// flows whose allocation was not there yet. None in results of earlier versions.
+    pub scheduled: Option<u64>,
     /// Packets that the kernel took.
     pub sent: u64,
-    /// Packets that the kernel refused to take: they count as sent nowhere.
+    /// Packets that were due and did not leave: the load tester had not got to them when the time was over, or the
+    /// kernel refused to take them. They count as sent nowhere, and say nothing about the server.
     pub not_sent: u64,
     /// Packets that are counted as sent and lost, but never left: the connection was over, or had taken nothing for so
     /// long that some 64 KiB waited in front of the kernel's own queue (back-pressure). Over UDP there are none.
@@ -312,6 +336,10 @@ pub struct Step {
     pub generator_limited: bool,
     /// What was counted.
     pub count: Count,
+    /// How late the load tester was in it. None in results of earlier versions.
+    pub lateness: Option<Latency>,
+    /// CPU time of the server over the step's: 1 is a core.
+    pub server_cpu_share: Option<f64>,
     /// CPU time of the server per relayed packet, where its process ids were given.
     pub server_cpu_ns_per_packet: Option<f64>,
 }
@@ -340,12 +368,18 @@ pub struct Churn {
     pub closed_loop: bool,
     /// Measured time.
     pub duration_s: f64,
+    /// Cycles that the schedule had for the measured time; none in a closed loop, and in results of earlier versions.
+    pub scheduled: Option<u64>,
+    /// Those of them that were not begun: no client was free, or the load tester was too slow.
+    pub not_begun: Option<u64>,
     /// Cycles that were begun.
     pub begun: u64,
     /// Cycles that were completed.
     pub completed: u64,
     /// Cycles that failed.
     pub failed: u64,
+    /// Cycles that were begun and had neither end two seconds after the measured time.
+    pub unfinished: Option<u64>,
     /// `completed` / `duration_s`.
     pub cycles_per_s: f64,
     /// From the intended beginning to the answer that freed it.
@@ -361,6 +395,8 @@ pub struct Churn {
 pub struct Flood {
     /// Measured time.
     pub duration_s: f64,
+    /// Requests that the schedule had for the measured time. None in results of earlier versions.
+    pub scheduled: Option<u64>,
     /// Allocate requests sent, each from one of many sources.
     pub requests: u64,
     /// Answers.
@@ -380,8 +416,10 @@ pub struct Flood {
 pub struct Judged {
     /// As it was written.
     pub condition: String,
-    /// What was measured, in the condition's unit; none if it was not.
+    /// What was measured, in the condition's unit, where it was worst; none if it was not.
     pub measured: Option<f64>,
+    /// Where that was, of several steps or of a course that rises: `at 20000/s`, `from 27 s to 30 s`.
+    pub place: Option<String>,
     /// Whether the test fails by it; also where it was not measured.
     pub failed: bool,
 }

@@ -9,13 +9,12 @@ use super::phase::Flows;
 use super::result::{Count, Ended, Generator, KernelMemory, LoadResult, PlanFacts, Server, Step, Traffic};
 use super::schedule::Course;
 use super::server::Memory;
-use super::session::{PhaseReport, Progress, Session, Usage};
+use super::session::{PhaseReport, Progress, Session};
 use super::settings::{Profile, Settings};
+use super::usage::{LATE_US, Usage};
 use super::{churn, flood, host};
 use crate::engine::sys::affinity;
 
-/// Later than this at p99, the load tester is what is measured.
-const LATE_US: f64 = 1000.0;
 /// So long a server may take to give memory back.
 const SETTLE: Duration = Duration::from_millis(500);
 /// A flood comes from so many sources, unless another number is asked for.
@@ -29,6 +28,8 @@ pub fn run(settings: &Settings, stop: &AtomicBool, observer: &mut dyn FnMut(&Pro
     settings.check()?;
     needs_credentials(&settings.credentials)?;
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    // Pinned, it would see its own core alone.
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     if let Some(cpu) = settings.cpu {
         affinity::pin_to(cpu).map_err(|error| format!("cannot run on core {cpu}: {error}"))?;
     }
@@ -36,7 +37,7 @@ pub fn run(settings: &Settings, stop: &AtomicBool, observer: &mut dyn FnMut(&Pro
         (Profile::Flood, None) if settings.target.ip().is_loopback() && settings.target.is_ipv4() => FLOOD_SOURCES,
         _ => settings.allocations(),
     };
-    let mut session = Session::open(settings, clients, stop, observer)?;
+    let mut session = Session::open(settings, clients, cores, stop, observer)?;
     let mut result = LoadResult {
         command: settings.command.clone(),
         started_unix_ms: u64::try_from(started.as_millis()).unwrap_or(u64::MAX),
@@ -155,8 +156,8 @@ impl Test<'_> {
             if session.is_stopped() {
                 break;
             }
-            let Count { loss, ref latency, .. } = report.traffic.total;
-            let generator_limited = !complaints(&report.usage, &report.traffic).is_empty();
+            let Count { loss, ref latency, scheduled, not_sent, .. } = report.traffic.total;
+            let generator_limited = !complaints(&report.usage, scheduled, not_sent).is_empty();
             let passed = search.judge(Outcome { loss, p99_us: latency.p99_us, generator_limited });
             self.result.steps.push(step(probe.rate_per_s, passed, &report));
             if passed == Some(true) {
@@ -194,9 +195,9 @@ impl Test<'_> {
     fn conclude(&mut self, session: &mut Session<'_>) {
         let received = self.result.traffic.as_ref().map(|traffic| traffic.total.received).filter(|count| *count > 0);
         let Some(usage) = self.usage.take() else { return };
-        self.result.generator = generator(&usage, self.result.traffic.as_ref(), session.settings.cpu);
+        self.result.generator = generator(&usage, self.result, session.settings.cpu);
         self.result.kernel = usage.kernel.clone();
-        let Some(used) = usage.server else {
+        let Some(used) = &usage.server else {
             self.result.server = None;
             return;
         };
@@ -213,7 +214,7 @@ impl Test<'_> {
             cpu_source: used.source.to_owned(),
             cpu_s: used.cpu_ns as f64 / 1e9,
             cpu_share: used.cpu_ns as f64 / 1e9 / usage.wall_s,
-            cpu_ns_per_packet: received.map(|received| (used.cpu_ns as f64 / received as f64).round()),
+            cpu_ns_per_packet: received.and_then(|received| usage.server_cpu_ns_per(received)),
             voluntary_switches: used.voluntary,
             involuntary_switches: used.involuntary,
             memory,
@@ -232,46 +233,54 @@ fn measure(session: &mut Session<'_>, flows: &Flows, rate: f64, course: Course) 
 }
 
 fn step(rate_per_s: f64, passed: Option<bool>, report: &PhaseReport) -> Step {
-    let received = report.traffic.total.received;
-    let cpu = report.usage.server.as_ref().filter(|_| received > 0);
+    let (count, usage) = (&report.traffic.total, &report.usage);
     Step {
         rate_per_s,
         passed,
-        generator_limited: !complaints(&report.usage, &report.traffic).is_empty(),
-        count: report.traffic.total.clone(),
-        server_cpu_ns_per_packet: cpu.map(|used| (used.cpu_ns as f64 / received as f64).round()),
+        generator_limited: !complaints(usage, count.scheduled, count.not_sent).is_empty(),
+        count: count.clone(),
+        lateness: Some(usage.lateness.latency()),
+        server_cpu_share: usage.server.as_ref().map(|used| used.cpu_ns as f64 / 1e9 / usage.wall_s),
+        server_cpu_ns_per_packet: usage.server_cpu_ns_per(count.received),
     }
 }
 
-/// What speaks against the load tester, a sentence each.
-fn complaints(usage: &Usage, traffic: &Traffic) -> Vec<String> {
+/// What speaks against the load tester, a sentence each. `not_sent`: of `scheduled` packets or requests.
+fn complaints(usage: &Usage, scheduled: Option<u64>, not_sent: u64) -> Vec<String> {
     let late = usage.lateness.latency().p99_us;
-    let not_sent = traffic.total.not_sent;
+    let (behind, refused) = (usage.behind, not_sent.saturating_sub(usage.behind));
+    let of = scheduled.map_or(String::new(), |scheduled| format!(" of {scheduled}"));
     let all = [
-        (late > LATE_US)
-            .then(|| format!("It was late: one packet in a hundred left more than {late:.0} µs after its time.")),
+        (late > LATE_US).then(|| format!("It was late: one in a hundred left more than {late:.0} µs after its time.")),
+        (behind > 0).then(|| format!("It was too slow for the rate: {behind}{of} that were due it did not send.")),
         (usage.drops > 0).then(|| format!("Its own receive queues dropped {} packets that were relayed.", usage.drops)),
-        (not_sent > 0).then(|| format!("The kernel did not take {not_sent} packets from it.")),
+        (refused > 0).then(|| format!("The kernel did not take {refused} packets from it.")),
     ];
     all.into_iter().flatten().collect()
 }
 
-fn generator(usage: &Usage, traffic: Option<&Traffic>, cpu: Option<usize>) -> Generator {
-    let empty = Traffic::default();
-    let mut remarks = complaints(usage, traffic.unwrap_or(&empty));
+fn generator(usage: &Usage, result: &LoadResult, cpu: Option<usize>) -> Generator {
+    let (scheduled, not_sent) = match (&result.traffic, &result.churn, &result.flood) {
+        (Some(Traffic { total, .. }), ..) => (total.scheduled, total.not_sent),
+        (_, Some(churn), _) => (churn.scheduled, usage.behind),
+        (.., Some(flood)) => (flood.scheduled, flood.scheduled.unwrap_or(0).saturating_sub(flood.requests)),
+        _ => (None, 0),
+    };
+    let mut remarks = complaints(usage, scheduled, not_sent);
     let was_limit = !remarks.is_empty();
-    let busy_share = (1.0 - usage.idle_s / usage.wall_s).clamp(0.0, 1.0);
-    if busy_share > 0.9 && traffic.is_some() {
-        remarks.push(format!("It was busy for {:.0} % of the time: near its own limit.", 100.0 * busy_share));
+    if usage.busy_share() > 0.9 && result.traffic.is_some() {
+        remarks.push(format!("It was busy for {:.0} % of the time: near its own limit.", 100.0 * usage.busy_share()));
     }
     if cfg!(debug_assertions) {
         remarks.push("It is a debug build: slower by far than a release.".into());
     }
+    remarks.extend_from_slice(&usage.remarks);
     Generator {
         cpu: cpu.and_then(|cpu| u32::try_from(cpu).ok()),
+        polling: Some(if usage.polled_busily { "busy" } else { "napping" }.to_owned()),
         lateness: usage.lateness.latency(),
-        cpu_share: usage.own_cpu_ns as f64 / 1e9 / usage.wall_s,
-        busy_share,
+        cpu_share: usage.own_cpu_share(),
+        busy_share: usage.busy_share(),
         receive_drops: usage.drops,
         strays: usage.strays,
         was_limit,

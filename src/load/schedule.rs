@@ -87,7 +87,7 @@ impl Schedule {
         let count = live.clone().count() as f64;
         let lane = |(number, stream): (usize, &Stream)| {
             let mut lane = Lane { stream: stream.clone(), index: 0, shift: number as f64 / count, next_ns: 0 };
-            lane.next_ns = lane.time(course);
+            lane.next_ns = lane.time(0, course);
             lane.pass_absent(course);
             lane
         };
@@ -114,6 +114,16 @@ impl Schedule {
         Some(due)
     }
 
+    /// What is left that is due before `until_ns`: flows, and how many packets of each.
+    pub(super) fn rest(&self, until_ns: u64) -> impl Iterator<Item = (u32, u64)> {
+        let (course, until_ns) = (self.course, until_ns.min(nanos(self.course.length)));
+        let of_lane = move |lane: &Lane| -> Vec<(u32, u64)> {
+            let packets = |member| (lane.stream.first_flow + member, lane.packets_left(member, until_ns, course));
+            (0..lane.stream.flows).map(packets).filter(|(_, packets)| *packets > 0).collect()
+        };
+        self.lanes.iter().flat_map(of_lane)
+    }
+
     /// The most packets that one flow sends.
     pub(super) fn most_packets_of_a_flow(&self) -> u64 {
         let most = |lane: &Lane| {
@@ -137,14 +147,55 @@ impl Lane {
     /// What the next frame is.
     fn frame(&self) -> Frame {
         let Some(KeyFrame { every, frame }) = self.stream.key else { return self.stream.frame };
-        let (number, every) = (self.index / u64::from(self.stream.flows), u64::from(every.max(1)));
-        let ahead = u64::from(self.member()) * every / u64::from(self.stream.flows);
-        if (number + ahead).is_multiple_of(every) { frame } else { self.stream.frame }
+        let number = self.index / u64::from(self.stream.flows) + self.ahead(self.member());
+        if number.is_multiple_of(every.max(1).into()) { frame } else { self.stream.frame }
+    }
+
+    /// By how many frames a flow's first key frame is early.
+    fn ahead(&self, member: u32) -> u64 {
+        let every = self.stream.key.map_or(1, |key| key.every.max(1));
+        u64::from(member) * u64::from(every) / u64::from(self.stream.flows)
+    }
+
+    /// Packets of a flow from the next frame on that are due before `until_ns`.
+    fn packets_left(&self, member: u32, until_ns: u64, course: Course) -> u64 {
+        let flows = u64::from(self.stream.flows);
+        let next = self.index.saturating_sub(u64::from(member)).div_ceil(flows);
+        let joins = match course.growth.is_zero() {
+            true => 0,
+            false => self.frames_before(member, course.joins_ns(member, self.stream.flows) + HEAD_START_NS, course),
+        };
+        let from = next.max(joins);
+        let to = self.frames_before(member, until_ns, course).max(from);
+        let Some(KeyFrame { every, frame }) = self.stream.key else {
+            return (to - from) * u64::from(self.stream.frame.packets);
+        };
+        let (every, ahead) = (u64::from(every.max(1)), self.ahead(member));
+        let keys = (to + ahead).div_ceil(every) - (from + ahead).div_ceil(every);
+        keys * u64::from(frame.packets) + (to - from - keys) * u64::from(self.stream.frame.packets)
+    }
+
+    /// How many frames of a flow are due before `at_ns`.
+    fn frames_before(&self, member: u32, at_ns: u64, course: Course) -> u64 {
+        let flows = f64::from(self.stream.flows);
+        let is_before =
+            |frame: u64| self.time(frame * u64::from(self.stream.flows) + u64::from(member), course) < at_ns;
+        let full_rate_s = course.amount_at(at_ns as f64 / 1e9);
+        let guess = (full_rate_s * self.stream.frames_per_s * flows - self.shift - f64::from(member)) / flows;
+        // Fractions: it is off by one at most, and what counts is what `time` says.
+        let mut frames = guess.max(0.0) as u64;
+        while frames > 0 && !is_before(frames - 1) {
+            frames -= 1;
+        }
+        while is_before(frames) {
+            frames += 1;
+        }
+        frames
     }
 
     fn step(&mut self, course: Course) {
         self.index += 1;
-        self.next_ns = self.time(course);
+        self.next_ns = self.time(self.index, course);
     }
 
     /// Leaves out the frames of flows whose allocation is not there yet.
@@ -157,10 +208,10 @@ impl Lane {
         }
     }
 
-    /// When frame `index` is due.
-    fn time(&self, course: Course) -> u64 {
+    /// When frame `index` of the stream is due.
+    fn time(&self, index: u64, course: Course) -> u64 {
         let per_s = self.stream.frames_per_s * f64::from(self.stream.flows);
-        let full_rate_s = (self.index as f64 + self.shift) / per_s;
+        let full_rate_s = (index as f64 + self.shift) / per_s;
         (course.time_of(full_rate_s) * 1e9) as u64
     }
 }
@@ -169,6 +220,11 @@ impl Course {
     /// At full rate for all of `length`.
     pub(super) const fn even(length: Duration) -> Self {
         Self { ramp: Duration::ZERO, length, growth: Duration::ZERO }
+    }
+
+    /// It begins with less than it ends with.
+    pub(super) fn rises(&self) -> bool {
+        !(self.ramp.is_zero() && self.growth.is_zero())
     }
 
     /// When allocation `number` of `count` begins to come into being, in nanoseconds since the phase began. Those of a
@@ -182,6 +238,12 @@ impl Course {
     fn time_of(&self, full_rate_s: f64) -> f64 {
         let ramp = self.ramp.as_secs_f64();
         if full_rate_s < ramp / 2.0 { (2.0 * ramp * full_rate_s).sqrt() } else { full_rate_s + ramp / 2.0 }
+    }
+
+    /// The other way round: what has been sent after `at_s`, in seconds of the full rate.
+    fn amount_at(&self, at_s: f64) -> f64 {
+        let ramp = self.ramp.as_secs_f64();
+        if at_s < ramp { at_s * at_s / (2.0 * ramp) } else { at_s - ramp / 2.0 }
     }
 }
 
@@ -309,6 +371,33 @@ mod tests {
             assert!(times.windows(2).all(|pair| (pair[1] - pair[0]).abs_diff(10_000_000) <= 1));
         }
         assert_eq!(growing.joins_ns(7, 10), growing.joins_ns(6, 10), "a pair begins together");
+    }
+
+    /// Whenever it stops, what was taken and what is left are the schedule.
+    #[test]
+    fn what_is_left_is_counted_to_the_packet() {
+        let key = Some(KeyFrame { every: 7, frame: Frame::equal(5, 160) });
+        let streams = [stream(0, 3, 333.3), Stream { key, ..stream(3, 5, 30.0) }, stream(8, 1, 0.7)];
+        let growing = Course { growth: Duration::from_secs(1), ..course(0.0, 2.0) };
+        for course in [course(0.0, 2.0), course(0.7, 2.0), course(2.0, 2.0), growing] {
+            let all: Vec<Due> = {
+                let mut schedule = Schedule::new(course, &streams);
+                std::iter::from_fn(|| schedule.pop(u64::MAX)).collect()
+            };
+            for (taken, until_ms) in [(0, 2000), (1, 2000), (700, 2000), (all.len(), 2000), (0, 450), (200, 1999)] {
+                let mut schedule = Schedule::new(course, &streams);
+                for _ in 0..taken {
+                    assert!(schedule.pop(u64::MAX).is_some());
+                }
+                let until_ns = until_ms * 1_000_000;
+                let mut left = [0; 9];
+                schedule.rest(until_ns).for_each(|(flow, packets)| left[flow as usize] += packets);
+                let mut expected = [0; 9];
+                let due = all.iter().skip(taken).filter(|due| due.at_ns < until_ns);
+                due.for_each(|due| expected[due.flow as usize] += u64::from(due.frame.packets));
+                assert_eq!(left, expected, "{course:?}: {taken} taken, until {until_ms} ms");
+            }
+        }
     }
 
     #[test]

@@ -14,17 +14,19 @@ use super::client::{Client, Told};
 use super::fleet::{Fleet, News};
 use super::host;
 use super::mark::{Bodies, mix};
-use super::measure::Times;
 use super::phase::{Flows, Phase, dispatch};
-use super::result::{KernelCounters, Second, Traffic};
+use super::result::{Second, Traffic};
 use super::schedule::{Course, Stream, nanos};
-use super::server::{Sample, Used, Watch, own_cpu_ns};
+use super::server::{Watch, own_cpu_ns};
 use super::settings::{Path, Settings, Shape};
+use super::usage::{Mark, Meter, Usage};
 
 /// How long what is on the way may take after the last packet was sent.
 const DRAIN: Duration = Duration::from_secs(1);
 /// Frames that are still due so long after the end are not sent any more.
-const OVERTIME: Duration = Duration::from_millis(50);
+pub(super) const OVERTIME: Duration = Duration::from_millis(50);
+/// When nothing has come for so long after the last packet was sent, the load is over; what comes later is late.
+const QUIET: Duration = Duration::from_millis(5);
 /// Frees per second at the end.
 const FREE_RATE: f64 = 20_000.0;
 /// How long the answers to them are waited for.
@@ -43,6 +45,8 @@ pub(super) struct Session<'a> {
     pub(super) watch: Watch,
     pub(super) observer: &'a mut dyn FnMut(&Progress),
     stop: &'a AtomicBool,
+    /// There is a core for the load tester alone: while packets flow it does not sleep.
+    can_spin: bool,
     bodies: Bodies,
     /// 24 bits of the run, 8 that count phases.
     run: u32,
@@ -58,31 +62,12 @@ pub(super) struct PhaseReport {
     pub(super) usage: Usage,
 }
 
-/// What a stretch of time cost, and whether the load tester kept up.
-pub(super) struct Usage {
-    pub(super) lateness: Times,
-    pub(super) wall_s: f64,
-    pub(super) server: Option<Used>,
-    pub(super) own_cpu_ns: u64,
-    pub(super) idle_s: f64,
-    pub(super) drops: u64,
-    pub(super) strays: u64,
-    pub(super) kernel: KernelCounters,
-}
-
-/// What was used before a stretch of time.
-struct Mark {
-    at_ns: u64,
-    server: Sample,
-    own_cpu_ns: u64,
-    drops: u64,
-    kernel: KernelCounters,
-}
-
 impl<'a> Session<'a> {
+    /// With `clients` clients on a host of `cores` cores.
     pub(super) fn open(
         settings: &'a Settings,
         clients: u32,
+        cores: usize,
         stop: &'a AtomicBool,
         observer: &'a mut dyn FnMut(&Progress),
     ) -> Result<Self, String> {
@@ -95,6 +80,7 @@ impl<'a> Session<'a> {
             watch: Watch::new(&settings.server_pids)?,
             observer,
             stop,
+            can_spin: cores > 1,
             bodies: Bodies::new(settings.seed),
             run: (mix(nanos(unix)) as u32) & 0xFFFF_FF00,
             strays: 0,
@@ -115,8 +101,8 @@ impl<'a> Session<'a> {
         let mut next_look_ns = 0;
         loop {
             let now = self.clock.now();
-            while started < count && due_at(begun_ns, started, self.settings.setup_rate) <= now {
-                self.cast.begin(started, due_at(begun_ns, started, self.settings.setup_rate));
+            while started < count && due_at(begun_ns, started.into(), self.settings.setup_rate) <= now {
+                self.cast.begin(started, due_at(begun_ns, started.into(), self.settings.setup_rate));
                 started += 1;
             }
             let was_busy = self.turn(None);
@@ -136,7 +122,7 @@ impl<'a> Session<'a> {
                 break;
             }
             if !was_busy {
-                let next_start = (started < count).then(|| due_at(begun_ns, started, self.settings.setup_rate));
+                let next_start = (started < count).then(|| due_at(begun_ns, started.into(), self.settings.setup_rate));
                 self.rest(next_start, Some(now + 2_000_000));
             }
         }
@@ -185,16 +171,16 @@ impl<'a> Session<'a> {
     ) -> Result<PhaseReport, String> {
         // The next phase is told from this one by the last 8 bits.
         self.run = (self.run & 0xFFFF_FF00) | (self.run.wrapping_add(1) & 0xFF);
-        let mark = self.mark();
+        let mut meter = Meter::new(self.mark());
         let start_ns = self.clock.now() + 1_000_000;
         let mut phase = Phase::new(flows, streams, course, self.run, start_ns)?;
         let rate = streams.iter().map(packets_per_s).sum();
         let end_ns = start_ns + nanos(course.length);
         // Those that are there already do not begin again.
         let (mut joined, joining) = (0, if course.growth.is_zero() { 0 } else { self.cast.clients().len() as u32 });
-        let (mut idle_ns, mut next_tick_ns, mut ticks) = (0, start_ns + 1_000_000_000, 0);
+        let (mut next_tick_ns, mut ticks) = (start_ns + 1_000_000_000, 0);
         let mut server_ns = self.watch.cpu_ns();
-        let spins = !streams.is_empty() && std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
+        let spins = self.can_spin && !streams.is_empty();
         let sent_until_ns = loop {
             let now = self.clock.now();
             if self.is_stopped() || now >= end_ns + nanos(OVERTIME) || (now >= end_ns && phase.next_ns().is_none()) {
@@ -223,22 +209,23 @@ impl<'a> Session<'a> {
                     let joins = (joined < joining).then(|| start_ns + course.joins_ns(joined, joining));
                     self.rest(Some(next), joins);
                 }
-                idle_ns += self.clock.now() - now;
+                meter.idle(self.clock.now() - now);
             }
         };
-        let last_ns = self.clock.now() + nanos(DRAIN);
-        while !phase.recorder.is_complete() && self.clock.now() < last_ns {
-            self.drain(&mut phase);
-        }
+        // Stopped early, it was allowed to be as late as at the end.
+        let is_whole = sent_until_ns == end_ns;
+        let behind = phase.give_up(if is_whole { end_ns } else { sent_until_ns - nanos(OVERTIME).min(sent_until_ns) });
+        self.settle(&mut phase, &mut meter);
         if let Some(cpu) = (!self.watch.is_empty() && ticks == 0).then(|| self.watch.cpu_ns()) {
             phase.recorder.note_cpu(0, cpu.saturating_sub(server_ns) as f64 / 1e9);
         }
-        self.cast.note_errors("packet before its allocation".into(), phase.absent);
-        let mut usage = self.usage(&mark, idle_ns);
+        self.cast.note_errors("packet before its allocation".into(), phase.recorder.all_absent());
+        let mut usage = self.usage(meter);
         usage.strays += phase.recorder.strays;
+        (usage.behind, usage.polled_busily) = (behind, spins);
         let duration_s = (sent_until_ns - start_ns) as f64 / 1e9;
         let traffic = phase.recorder.traffic(duration_s);
-        usage.lateness = std::mem::replace(&mut phase.recorder.lateness, Times::new());
+        usage.lateness = std::mem::take(&mut phase.recorder.lateness);
         Ok(PhaseReport { traffic, usage })
     }
 
@@ -246,12 +233,12 @@ impl<'a> Session<'a> {
     pub(super) fn free_all(&mut self) {
         let count = self.cast.clients().len() as u32;
         let begun_ns = self.clock.now();
-        let last_ns = begun_ns + due_at(0, count, FREE_RATE) + nanos(FREE_PATIENCE);
+        let last_ns = begun_ns + due_at(0, count.into(), FREE_RATE) + nanos(FREE_PATIENCE);
         let mut freed = 0;
         let mut next_look_ns = 0;
         loop {
             let now = self.clock.now();
-            while freed < count && due_at(begun_ns, freed, FREE_RATE) <= now {
+            while freed < count && due_at(begun_ns, freed.into(), FREE_RATE) <= now {
                 self.cast.free(freed);
                 freed += 1;
             }
@@ -266,7 +253,7 @@ impl<'a> Session<'a> {
                 break;
             }
             if !was_busy {
-                self.rest((freed < count).then(|| due_at(begun_ns, freed, FREE_RATE)), Some(now + 2_000_000));
+                self.rest((freed < count).then(|| due_at(begun_ns, freed.into(), FREE_RATE)), Some(now + 2_000_000));
             }
         }
         let mut events = std::mem::take(&mut self.events);
@@ -300,14 +287,38 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn drain(&mut self, phase: &mut Phase<'_>) {
+    /// Takes what is still on its way.
+    fn settle(&mut self, phase: &mut Phase<'_>, meter: &mut Meter) {
+        let mut heard_ns = self.clock.now();
+        let last_ns = heard_ns + nanos(DRAIN);
+        loop {
+            let now = self.clock.now();
+            if phase.recorder.is_complete() || now >= last_ns {
+                break;
+            }
+            if self.drain(phase) {
+                heard_ns = now;
+                continue;
+            }
+            meter.idle(self.clock.now() - now);
+            if now - heard_ns > nanos(QUIET) {
+                meter.end(|| self.mark());
+            }
+        }
+        meter.end(|| self.mark());
+    }
+
+    /// Whether anything came.
+    fn drain(&mut self, phase: &mut Phase<'_>) -> bool {
         let now = self.clock.now();
         if self.cast.tend(now, &mut self.fleet) {
             self.flush(Some(phase));
         }
-        if self.receive(Some(phase)) == 0 {
+        let came = self.receive(Some(phase)) > 0;
+        if !came {
             self.rest(None, Some(now + 1_000_000));
         }
+        came
     }
 
     fn receive(&mut self, mut phase: Option<&mut Phase<'_>>) -> usize {
@@ -350,7 +361,7 @@ impl<'a> Session<'a> {
         (self.observer)(&Progress { phase, elapsed_s, length_s, rate_per_s, done, second, settled });
     }
 
-    fn mark(&self) -> Mark {
+    pub(super) fn mark(&self) -> Mark {
         Mark {
             server: self.watch.sample(),
             own_cpu_ns: own_cpu_ns(),
@@ -360,31 +371,35 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn usage(&mut self, before: &Mark, idle_ns: u64) -> Usage {
-        let after = self.mark();
-        Usage {
-            lateness: Times::new(),
-            wall_s: (after.at_ns - before.at_ns) as f64 / 1e9,
-            server: (!self.watch.is_empty()).then(|| before.server.until(&after.server)),
-            own_cpu_ns: after.own_cpu_ns.saturating_sub(before.own_cpu_ns),
-            idle_s: idle_ns as f64 / 1e9,
-            drops: after.drops.saturating_sub(before.drops),
-            strays: std::mem::take(&mut self.strays),
-            kernel: host::between(&before.kernel, &after.kernel),
-        }
+    fn usage(&mut self, meter: Meter) -> Usage {
+        let strays = std::mem::take(&mut self.strays);
+        Usage { strays, ..meter.usage(&self.mark(), !self.watch.is_empty()) }
     }
 
     /// Accounts for what `work` takes.
-    pub(super) fn measured<T>(&mut self, work: impl FnOnce(&mut Self) -> (T, u64)) -> (T, Usage) {
-        let mark = self.mark();
-        let (outcome, idle_ns) = work(self);
-        (outcome, self.usage(&mark, idle_ns))
+    pub(super) fn measured<T>(&mut self, work: impl FnOnce(&mut Self, &mut Meter) -> T) -> (T, Usage) {
+        let mut meter = Meter::new(self.mark());
+        let outcome = work(self, &mut meter);
+        (outcome, self.usage(meter))
     }
 }
 
 /// When number `index` of a row at `rate` per second is due.
-pub(super) fn due_at(begun_ns: u64, index: u32, rate: f64) -> u64 {
-    begun_ns + (f64::from(index) / rate * 1e9) as u64
+pub(super) fn due_at(begun_ns: u64, index: u64, rate: f64) -> u64 {
+    begun_ns + (index as f64 / rate * 1e9) as u64
+}
+
+/// How many of such a row are due before `until_ns`.
+pub(super) fn due_before(begun_ns: u64, until_ns: u64, rate: f64) -> u64 {
+    let mut count = (until_ns.saturating_sub(begun_ns) as f64 / 1e9 * rate) as u64;
+    // Fractions: it is off by one at most.
+    while count > 0 && due_at(begun_ns, count - 1, rate) >= until_ns {
+        count -= 1;
+    }
+    while due_at(begun_ns, count, rate) < until_ns {
+        count += 1;
+    }
+    count
 }
 
 fn packets_per_s(stream: &Stream) -> f64 {

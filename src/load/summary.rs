@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::result::{Capacity, Count, Ended, Latency, LoadResult};
+use super::result::{Capacity, Churn, Count, Ended, Latency, LoadResult};
 use super::units::micros;
 
 /// A page of text.
@@ -30,7 +30,11 @@ fn write(result: &LoadResult, out: &mut String) -> std::fmt::Result {
         let verdict = step.passed.map_or("", |passed| if passed { "  passed" } else { "  failed" });
         let limit = if step.generator_limited { "  (the load tester was the limit)" } else { "" };
         let (loss, p99) = (100.0 * step.count.loss, micros(step.count.latency.p99_us));
-        writeln!(out, "step       {:>9.0}/s  loss {loss:.3} %  p99 {p99}{verdict}{limit}", step.rate_per_s)?;
+        let not_sent = match step.count.not_sent {
+            0 => String::new(),
+            not_sent => format!("  {not_sent} not sent"),
+        };
+        writeln!(out, "step       {:>9.0}/s  loss {loss:.3} %  p99 {p99}{not_sent}{verdict}{limit}", step.rate_per_s)?;
     }
     if let Some(traffic) = &result.traffic {
         for (direction, count) in &traffic.directions {
@@ -41,14 +45,24 @@ fn write(result: &LoadResult, out: &mut String) -> std::fmt::Result {
         writeln!(out, "capacity   {}", capacity_sentence(capacity))?;
     }
     if let Some(churn) = &result.churn {
-        let (completed, failed, times) = (churn.completed, churn.failed, times(&churn.cycle));
-        writeln!(out, "cycles     {:.0}/s: {completed} completed, {failed} failed; {times}", churn.cycles_per_s)?;
+        let Churn { begun, completed, failed, .. } = *churn;
+        let begun = match churn.scheduled {
+            Some(scheduled) => format!("{begun} of {scheduled} begun"),
+            None => format!("{begun} begun"),
+        };
+        let unfinished = churn.unfinished.map_or(String::new(), |unfinished| format!(", {unfinished} unfinished"));
+        writeln!(
+            out,
+            "cycles     {:.0}/s: {begun}, {completed} completed, {failed} failed{unfinished}",
+            churn.cycles_per_s
+        )?;
+        writeln!(out, "           {}", times(&churn.cycle))?;
         if let Some(cpu) = churn.server_cpu_ns_per_cycle {
             writeln!(out, "           {:.1} µs of the server's CPU each", cpu / 1000.0)?;
         }
     }
     if let Some(flood) = &result.flood {
-        let (requests, answers) = (flood.requests, flood.answers);
+        let (requests, answers) = (of_scheduled(flood.requests, flood.scheduled), flood.answers);
         writeln!(out, "flood      {:.0}/s: {requests} requests, {answers} answers", flood.requests_per_s)?;
         writeln!(out, "           {:.2} bytes out for each in; {}", flood.amplification, times(&flood.latency))?;
     }
@@ -62,7 +76,8 @@ fn write(result: &LoadResult, out: &mut String) -> std::fmt::Result {
     for judged in &result.thresholds {
         let verdict = if judged.failed { "FAILED" } else { "ok" };
         let measured = judged.measured.map_or_else(|| "not measured".to_owned(), |value| format!("{value:.4}"));
-        writeln!(out, "threshold  {}: {verdict} ({measured})", judged.condition)?;
+        let place = judged.place.as_ref().map_or(String::new(), |place| format!(" {place}"));
+        writeln!(out, "threshold  {}: {verdict} ({measured}{place})", judged.condition)?;
     }
     Ok(())
 }
@@ -83,12 +98,21 @@ pub(super) fn capacity_sentence(capacity: &Capacity) -> String {
 }
 
 fn write_count(direction: &str, count: &Count, out: &mut String) -> std::fmt::Result {
-    let Count { sent, received, lost, loss, duplicates, reordered, misdelivered, corrupted, .. } = count;
+    let Count { received, lost, loss, duplicates, reordered, misdelivered, corrupted, .. } = count;
+    let sent = of_scheduled(count.sent, count.scheduled);
     let (rate, goodput) = (count.received_per_s, count.goodput_bits_per_s / 1e6);
     writeln!(out, "{direction:<10} {sent} sent, {received} received ({rate:.0}/s, {goodput:.2} Mbit/s)")?;
     write!(out, "           {lost} lost ({:.4} %), {duplicates} twice, {reordered} out of order", 100.0 * loss)?;
     writeln!(out, ", {misdelivered} misdelivered, {corrupted} corrupted")?;
     writeln!(out, "           {}", times(&count.latency))
+}
+
+/// What was done, and of how many where it is not all.
+fn of_scheduled(done: u64, scheduled: Option<u64>) -> String {
+    match scheduled.filter(|scheduled| *scheduled != done) {
+        Some(scheduled) => format!("{done} of {scheduled}"),
+        None => done.to_string(),
+    }
 }
 
 fn write_server(result: &LoadResult, out: &mut String) -> std::fmt::Result {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::result::{Judged, LoadResult};
+use super::result::{Count, Judged, LoadResult, Server, Traffic};
 use super::units;
 
 /// A condition under which the test has failed.
@@ -20,6 +20,7 @@ pub struct Threshold {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Metric {
     Loss,
+    NotSent,
     Duplicates,
     Reordered,
     Misdelivered,
@@ -42,6 +43,7 @@ pub(super) enum Metric {
 
 const METRICS: &[(&str, Metric)] = &[
     ("loss", Metric::Loss),
+    ("not-sent", Metric::NotSent),
     ("duplicates", Metric::Duplicates),
     ("reordered", Metric::Reordered),
     ("misdelivered", Metric::Misdelivered),
@@ -93,12 +95,54 @@ const COMPARISONS: &[(&str, Comparison)] =
     &[(">=", Comparison::AtLeast), ("<=", Comparison::AtMost), (">", Comparison::Above), ("<", Comparison::Below)];
 
 impl Threshold {
-    /// Whether `result` fails by it. What was not measured cannot be vouched for, and fails.
+    /// Whether `result` fails by it: any of its steps, any part of a course that rises, or all of it. What was not
+    /// measured cannot be vouched for, and fails.
     pub fn judge(&self, result: &LoadResult) -> Judged {
-        let measured = self.metric.of(result);
+        let steps = steps(result);
+        let whole = [(None, self.metric.of(result))];
+        let parts = if self.metric.is_of_packets() { steps } else { Vec::new() };
+        // The last step stands for the whole already.
+        let whole = whole.into_iter().filter(|_| parts.is_empty());
+        let parts = parts.iter().map(|(place, part)| (Some(place.clone()), self.metric.of(part)));
+        let stages = stages(result, self.metric).map(|(place, value)| (Some(place), value));
+        let worse = |one: (Option<String>, Option<f64>), other: (Option<String>, Option<f64>)| {
+            let is_worse = match (one.1, other.1) {
+                (None, _) => false,
+                (_, None) => true,
+                (Some(one), Some(other)) => self.comparison.is_worse(other, one),
+            };
+            if is_worse { other } else { one }
+        };
+        let (place, measured) = whole.chain(parts).chain(stages).reduce(worse).unwrap_or_default();
         let failed = measured.is_none_or(|value| self.comparison.holds(value, self.limit));
-        Judged { condition: self.text.clone(), measured, failed }
+        Judged { condition: self.text.clone(), measured, place, failed }
     }
+}
+
+/// The steps of a staircase, as results of their own; of a search none, which is meant to find rates that fail.
+fn steps(result: &LoadResult) -> Vec<(String, LoadResult)> {
+    let steps = result.steps.iter().filter(|_| result.capacity.is_none());
+    let part = |step: &super::result::Step| {
+        let (cpu_ns_per_packet, share) = (step.server_cpu_ns_per_packet, step.server_cpu_share);
+        let mut part = LoadResult {
+            traffic: Some(Traffic { total: step.count.clone(), ..Traffic::default() }),
+            server: share.map(|cpu_share| Server { cpu_share, cpu_ns_per_packet, ..Server::default() }),
+            ..LoadResult::empty()
+        };
+        part.generator.lateness = step.lateness.clone().unwrap_or_default();
+        (format!("at {}/s", step.rate_per_s.round()), part)
+    };
+    steps.map(part).collect()
+}
+
+/// What was measured in each part of a course that rises, as far as that is accounted for apart.
+fn stages(result: &LoadResult, metric: Metric) -> impl Iterator<Item = (String, Option<f64>)> {
+    let stages = result.traffic.iter().flat_map(|traffic| &traffic.stages);
+    stages.filter(move |stage| stage.sent > 0 && metric.is_of_stages()).map(move |stage| {
+        let total = Count { sent: stage.sent, loss: stage.loss, latency: stage.latency.clone(), ..Count::default() };
+        let part = LoadResult { traffic: Some(Traffic { total, ..Traffic::default() }), ..LoadResult::empty() };
+        (format!("from {} s to {} s", stage.from_s, stage.to_s), metric.of(&part))
+    })
 }
 
 /// What was measured, with its unit.
@@ -115,13 +159,24 @@ pub(super) fn measured_text(judged: &Judged) -> String {
 impl Metric {
     fn unit(self) -> Unit {
         match self {
-            Self::Loss | Self::Duplicates | Self::Reordered | Self::CpuShare => Unit::Percent,
+            Self::Loss | Self::NotSent | Self::Duplicates | Self::Reordered | Self::CpuShare => Unit::Percent,
             Self::P50 | Self::P90 | Self::P99 | Self::P999 | Self::P9999 | Self::Max => Unit::Time,
             Self::Setup | Self::Cpu | Self::Lateness => Unit::Time,
             Self::Misdelivered | Self::Corrupted | Self::SetupFailed | Self::Errors | Self::Memory | Self::Rate => {
                 Unit::Number
             }
         }
+    }
+
+    /// It is told of each step.
+    fn is_of_packets(self) -> bool {
+        !matches!(self, Self::Setup | Self::SetupFailed | Self::Errors | Self::Memory)
+    }
+
+    /// It is told of each part of a course that rises.
+    fn is_of_stages(self) -> bool {
+        use Metric::{Loss, Max, P50, P90, P99, P999, P9999};
+        matches!(self, Loss | P50 | P90 | P99 | P999 | P9999 | Max)
     }
 
     /// Its value in `result`, in its unit; none if it was not measured.
@@ -132,6 +187,7 @@ impl Metric {
         let latency = count.map(|count| &count.latency).filter(|latency| latency.count > 0);
         match self {
             Self::Loss => count.filter(|count| count.sent > 0).map(|count| 100.0 * count.loss),
+            Self::NotSent => not_sent(result),
             Self::Duplicates => share(count?.duplicates),
             Self::Reordered => share(count?.reordered),
             Self::Misdelivered => Some(count?.misdelivered as f64),
@@ -158,7 +214,26 @@ impl Metric {
     }
 }
 
+/// The share of what was due that the load tester did not send, or not begin, in percent.
+fn not_sent(result: &LoadResult) -> Option<f64> {
+    let (scheduled, not_sent) = match (&result.traffic, &result.churn, &result.flood) {
+        (Some(Traffic { total, .. }), ..) => (total.scheduled?, total.not_sent),
+        (_, Some(churn), _) => (churn.scheduled?, churn.not_begun?),
+        (.., Some(flood)) => (flood.scheduled?, flood.scheduled?.saturating_sub(flood.requests)),
+        _ => return None,
+    };
+    (scheduled > 0).then(|| 100.0 * not_sent as f64 / scheduled as f64)
+}
+
 impl Comparison {
+    /// Whether `value` is nearer to the limit than `other`, or farther beyond it.
+    fn is_worse(self, value: f64, other: f64) -> bool {
+        match self {
+            Self::Above | Self::AtLeast => value > other,
+            Self::Below | Self::AtMost => value < other,
+        }
+    }
+
     pub(super) fn holds(self, value: f64, limit: f64) -> bool {
         match self {
             Self::Above => value > limit,
@@ -242,7 +317,7 @@ impl std::error::Error for ThresholdError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::result::{Count, Latency, Traffic};
+    use crate::load::result::{Capacity, Churn, Count, Latency, Stage, Step, Traffic};
 
     fn result(loss: f64, p99_us: f64) -> LoadResult {
         let latency = Latency { count: 10, p99_us, ..Latency::default() };
@@ -276,9 +351,72 @@ mod tests {
     #[test]
     fn what_was_not_measured_fails() {
         let judged = "cpu>5us".parse::<Threshold>().unwrap().judge(&result(0.0, 1.0));
-        assert_eq!(judged, Judged { condition: "cpu>5us".into(), measured: None, failed: true });
+        assert_eq!(judged, Judged { condition: "cpu>5us".into(), measured: None, place: None, failed: true });
         assert!(fails("p99>1s", &LoadResult::empty()));
         assert!(fails("setup>1s", &LoadResult::empty()));
+    }
+
+    fn step(rate_per_s: f64, loss: f64, p99_us: f64) -> Step {
+        let count = result(loss, p99_us).traffic.unwrap().total;
+        let (lateness, server_cpu_share, server_cpu_ns_per_packet) = (None, None, None);
+        Step {
+            rate_per_s,
+            passed: None,
+            generator_limited: false,
+            count,
+            lateness,
+            server_cpu_share,
+            server_cpu_ns_per_packet,
+        }
+    }
+
+    #[test]
+    fn every_step_is_judged() {
+        let steps = vec![step(100.0, 0.0, 10.0), step(200.0, 0.02, 900.0), step(300.0, 0.001, 20.0)];
+        let result = LoadResult { steps, ..result(0.001, 20.0) };
+        let judge = |condition: &str, result: &LoadResult| condition.parse::<Threshold>().unwrap().judge(result);
+        let judged = judge("loss>1%", &result);
+        assert_eq!((judged.failed, judged.place.as_deref(), judged.measured), (true, Some("at 200/s"), Some(2.0)));
+        let judged = judge("p99>1ms", &result);
+        assert_eq!((judged.failed, judged.place.as_deref()), (false, Some("at 200/s")), "the worst is told");
+        assert!(judge("p99<15us", &result).failed, "the first");
+        assert_eq!(judge("errors>0", &result).place, None, "errors are those of the whole");
+        let mut search = result.clone();
+        let (max_loss, max_p99_us, confirmed, generator_limited) = (0.01, 1000.0, true, false);
+        let (rate_per_s, failed_rate_per_s) = (300.0, None);
+        search.capacity =
+            Some(Capacity { rate_per_s, failed_rate_per_s, max_loss, max_p99_us, confirmed, generator_limited });
+        assert!(!judge("loss>1%", &search).failed, "a search is meant to find what fails");
+        let mut silent = result;
+        silent.steps[1].count.latency = Latency::default();
+        let judged = judge("p99>1s", &silent);
+        assert_eq!((judged.failed, judged.measured, judged.place.as_deref()), (true, None, Some("at 200/s")));
+    }
+
+    #[test]
+    fn every_part_of_a_ramp_is_judged() {
+        let mut result = result(0.001, 20.0);
+        let stage = |from_s, sent, arrived, loss, p99_us| {
+            let latency = Latency { count: arrived, p99_us, ..Latency::default() };
+            Stage { from_s, to_s: from_s + 3.0, sent, arrived, loss, latency }
+        };
+        let stages = vec![stage(0.0, 0, 0, 0.0, 0.0), stage(3.0, 90, 90, 0.0, 9.0), stage(6.0, 100, 96, 0.04, 30.0)];
+        result.traffic.as_mut().unwrap().stages = stages;
+        let judged = "loss>1%".parse::<Threshold>().unwrap().judge(&result);
+        assert_eq!((judged.failed, judged.place.as_deref()), (true, Some("from 6 s to 9 s")));
+        assert!(!fails("p99>40us", &result) && fails("p99>25us", &result) && !fails("misdelivered>0", &result));
+    }
+
+    #[test]
+    fn what_was_not_sent_is_a_share_of_what_was_due() {
+        let mut result = result(0.0, 1.0);
+        assert!(fails("not-sent>1%", &result), "an earlier version did not tell");
+        let total = &mut result.traffic.as_mut().unwrap().total;
+        (total.scheduled, total.not_sent) = (Some(2000), 1000);
+        assert!(fails("not-sent>=50%", &result) && !fails("not-sent>50%", &result));
+        let churn = Churn { scheduled: Some(100), not_begun: Some(2), ..Churn::default() };
+        let result = LoadResult { churn: Some(churn), ..LoadResult::empty() };
+        assert!(fails("not-sent>1%", &result) && !fails("not-sent>2%", &result));
     }
 
     #[test]

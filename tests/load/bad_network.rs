@@ -15,7 +15,8 @@ use crate::rig::{Rig, direction};
 fn what_a_bad_network_does_is_told_exactly() {
     let rig = Rig::new();
     let forwarder = Forwarder::start(rig.target().parse().expect("an address"));
-    let output = rig.run(&forwarder.target.to_string(), "--duration 2s --warmup 0s --allocations 2 --rate 1000");
+    let arguments = format!("--duration 2s --warmup 0s --allocations 2 --rate 1000 --server-pid {}", rig.program.id());
+    let output = rig.run(&forwarder.target.to_string(), &arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let did = forwarder.stop();
     let result = rig.result();
@@ -36,6 +37,10 @@ fn what_a_bad_network_does_is_told_exactly() {
     );
     let by_second: u64 = result.traffic.iter().flat_map(|traffic| &traffic.series).map(|s| s.sent - s.arrived).sum();
     assert_eq!(by_second, up.lost + down.lost);
+    // What was lost is waited for, for a second; that is no time of the load.
+    let server = result.server.as_ref().expect("its process id was given");
+    let load_s = server.cpu_s / server.cpu_share;
+    assert!((1.9..2.5).contains(&load_s), "{load_s}");
 }
 
 /// What was done to packets, up but for the last.

@@ -26,6 +26,18 @@ fn a_condition_that_holds_sets_the_exit_code() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("such as 0.1%"));
 }
 
+/// The first of two steps is the one that fails.
+#[test]
+fn a_condition_is_judged_at_every_step() {
+    let rig = Rig::new();
+    let arguments = "--duration 500ms --warmup 0s --allocations 4 --steps 200,400 --fail-if rate<300 --fail-if rate>9k";
+    let output = rig.run(&rig.target(), arguments);
+    assert_eq!(output.status.code(), Some(3));
+    let judged: Vec<_> = rig.result().thresholds.into_iter().map(|judged| (judged.failed, judged.place)).collect();
+    assert_eq!(judged, [(true, Some("at 200/s".into())), (false, Some("at 400/s".into()))]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("at 200/s"));
+}
+
 #[test]
 fn far_hosts_are_not_loaded_by_accident() {
     let rig = Rig::new();
@@ -55,7 +67,8 @@ fn wrong_credentials_leave_nothing_to_measure() {
 #[test]
 fn an_interrupt_ends_it_with_what_is_known() {
     let rig = Rig::new();
-    let mut command = rig.command(&rig.target(), "--duration 60s --warmup 0s --allocations 4 --rate 200");
+    let arguments = "--duration 60s --warmup 0s --allocations 4 --rate 200 --fail-if loss>50%";
+    let mut command = rig.command(&rig.target(), arguments);
     command.stdin(Stdio::null());
     let directory = rig.relay.path(".");
     let mut program = Program::start(command, directory.as_ref());
@@ -66,10 +79,14 @@ fn an_interrupt_ends_it_with_what_is_known() {
     std::thread::sleep(Duration::from_millis(500));
     program.signal("INT");
     let status = wait_for(Duration::from_secs(10), || program.ended()).expect("it ends soon");
-    assert_eq!(status.code(), Some(0), "{}", program.output());
+    assert_eq!(status.code(), Some(4), "{}", program.output());
     let result = rig.result();
     assert_eq!((result.ended, result.setup.steps["free"].count), (Ended::Interrupted, 4));
-    assert!(direction(&result, "up").sent < 6000);
+    let up = direction(&result, "up");
+    assert!(
+        up.sent < 6000 && up.scheduled == Some(up.sent + up.not_sent),
+        "what comes after it is not missing: {up:?}"
+    );
 }
 
 #[test]

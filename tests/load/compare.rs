@@ -96,6 +96,7 @@ fn what_makes_figures_incomparable_is_said() {
     other.host.cores = 64;
     other.tool.build = "debug".into();
     other.generator.was_limit = true;
+    other.generator.polling = Some("napping".into());
     other.host.sysctls.clear();
     let (output, _directory) = compare([&a.result, &other], &[]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -104,6 +105,7 @@ fn what_makes_figures_incomparable_is_said() {
         "Different number of cores: 2 in A, 64 in B.",
         "B was measured with a debug build",
         "In B the load tester was the limit",
+        "Different way of the load tester to wait: busy in A, napping in B.",
         "Different net.core.rmem_max: 212992 in A, nothing in B.",
     ] {
         assert!(text.contains(warning), "{warning}: {text}");

@@ -20,6 +20,7 @@ pub(crate) fn sample() -> LoadResult {
     let count = Count {
         duration_s: 30.0,
         flows: 200,
+        scheduled: Some(300_000),
         sent: 300_000,
         not_sent: 0,
         held_up: Some(0),
@@ -51,6 +52,8 @@ pub(crate) fn sample() -> LoadResult {
         passed: Some(true),
         generator_limited: false,
         count: count.clone(),
+        lateness: Some(latency(300_000, 3.0)),
+        server_cpu_share: Some(0.0625),
         server_cpu_ns_per_packet: Some(6250.0),
     };
     LoadResult {
@@ -108,6 +111,14 @@ pub(crate) fn sample() -> LoadResult {
             total: count.clone(),
             directions: BTreeMap::from([("up".into(), count.clone())]),
             series: vec![second],
+            stages: vec![Stage {
+                from_s: 0.0,
+                to_s: 3.0,
+                sent: 30_000,
+                arrived: 29_997,
+                loss: 0.0001,
+                latency: latency(29_997, 41.5),
+            }],
         }),
         steps: vec![step],
         capacity: Some(Capacity {
@@ -121,9 +132,12 @@ pub(crate) fn sample() -> LoadResult {
         churn: Some(Churn {
             closed_loop: true,
             duration_s: 30.0,
+            scheduled: Some(210_010),
+            not_begun: Some(10),
             begun: 210_000,
             completed: 209_990,
             failed: 0,
+            unfinished: Some(10),
             cycles_per_s: 6_999.7,
             cycle: latency(209_990, 900.0),
             series: vec![7000],
@@ -131,6 +145,7 @@ pub(crate) fn sample() -> LoadResult {
         }),
         flood: Some(Flood {
             duration_s: 30.0,
+            scheduled: Some(300_000),
             requests: 300_000,
             answers: 299_000,
             requests_per_s: 10_000.0,
@@ -166,6 +181,7 @@ pub(crate) fn sample() -> LoadResult {
         }),
         generator: Generator {
             cpu: Some(1),
+            polling: Some("busy".into()),
             lateness: latency(300_000, 3.0),
             cpu_share: 0.99,
             busy_share: 0.12,
@@ -176,7 +192,7 @@ pub(crate) fn sample() -> LoadResult {
         },
         kernel: KernelCounters { udp_receive_buffer_errors: 0, udp_send_buffer_errors: 0, backlog_drops: 0 },
         errors: BTreeMap::from([("allocate 486".into(), 1)]),
-        thresholds: vec![Judged { condition: "loss>0.1%".into(), measured: Some(0.01), failed: false }],
+        thresholds: vec![Judged { condition: "loss>0.1%".into(), measured: Some(0.01), place: None, failed: false }],
     }
 }
 

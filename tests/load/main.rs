@@ -14,6 +14,7 @@ mod bad_network;
 mod command;
 mod compare;
 mod document;
+mod honesty;
 mod plan;
 mod profiles;
 mod readme;

@@ -20,6 +20,7 @@ pub(crate) fn run() -> LoadResult {
     result.churn = None;
     result.flood = None;
     let traffic = result.traffic.as_mut().expect("the sample has traffic");
+    traffic.stages = Vec::new();
     traffic.series = (0..30).map(second).collect();
     traffic.directions.values_mut().chain([&mut traffic.total]).for_each(|count| shape(&mut count.latency));
     result

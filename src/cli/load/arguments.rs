@@ -163,15 +163,17 @@ Examples:
   turnkeep load 127.0.0.1 --secret-file secret --profile churn --duration 10s --report churn.html
   turnkeep load turns:127.0.0.1 --insecure --secret-file secret --profile connect --duration 10s
 
-Conditions of --fail-if: loss, duplicates, reordered, cpu-share (in %); p50, p90, p99, p99.9, p99.99, max, setup, cpu,
-lateness (times: ns, us, ms, s); misdelivered, corrupted, setup-failed, errors, memory (bytes per allocation), rate
-(numbers). One that was not measured fails.
+Conditions of --fail-if: loss, not-sent (of what was due), duplicates, reordered, cpu-share (in %); p50, p90, p99,
+p99.9, p99.99, max, setup, cpu, lateness (times: ns, us, ms, s); misdelivered, corrupted, setup-failed, errors, memory
+(bytes per allocation), rate (numbers). One that was not measured fails. With --steps each step is judged; with --ramp
+and --grow loss and latency in each tenth of the time.
 
 Exit codes:
   0  done
   1  not done, or no allocation came into being; standard error says why
   2  the arguments were not understood
-  3  a condition of --fail-if holds";
+  3  a condition of --fail-if holds
+  4  stopped by a signal: the result is what was measured until then, and its conditions do not count";
 
 /// What is done with results.
 #[derive(Debug, Subcommand)]

@@ -20,7 +20,7 @@ impl Ratio {
     pub(super) fn judge(&self, a: &LoadResult, b: &LoadResult) -> Judged {
         let measured = self.metric.of(a).zip(self.metric.of(b)).and_then(|(a, b)| ratio(a, b));
         let failed = measured.is_none_or(|ratio| self.comparison.holds(ratio, self.limit));
-        Judged { condition: self.text.clone(), measured, failed }
+        Judged { condition: self.text.clone(), measured, place: None, failed }
     }
 }
 

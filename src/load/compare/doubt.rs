@@ -55,6 +55,8 @@ pub(super) fn doubts(a: &LoadResult, b: &LoadResult) -> Vec<String> {
     differ("peer sockets", &sockets_a.peers, &sockets_b.peers);
     let core = |cpu: Option<u32>| cpu.map_or("not pinned".to_owned(), |cpu| format!("core {cpu}"));
     differ("place of the load tester", &core(a.generator.cpu), &core(b.generator.cpu));
+    let polling = |result: &LoadResult| result.generator.polling.clone().unwrap_or_default();
+    differ("way of the load tester to wait", &polling(a), &polling(b));
     if let (Some(a), Some(b)) = (&a.server, &b.server) {
         differ("source of CPU times", &a.cpu_source, &b.cpu_source);
         differ("source of memory", &a.memory.source, &b.memory.source);

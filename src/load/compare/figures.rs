@@ -55,6 +55,8 @@ impl Table<'_> {
         self.put("packets", "received per s", received, units::number, Some(Good::High), None);
         self.put("packets", "payload received", goodput, units::bits_per_s, Some(Good::High), None);
         self.put("packets", "loss", loss, units::percent, Some(Good::Low), loss_apart);
+        let not_sent = both(|c| c.not_sent as f64);
+        self.put("packets", "not sent", not_sent, units::number, None, None);
         self.put("packets", "twice", twice, units::number, None, None);
         self.put("packets", "reordered", late, units::number, None, None);
         self.put("packets", "misdelivered", misplaced, units::number, Some(Good::Low), None);
@@ -123,6 +125,8 @@ impl Table<'_> {
         self.put("capacity", "packets per s", rate, units::number, Some(Good::High), is_known(a, b));
         let cycles = both(&|result| result.churn.as_ref().map(|churn| churn.cycles_per_s));
         self.put("churn", "cycles per s", cycles, units::number, Some(Good::High), None);
+        let not_begun = both(&|result| Some(result.churn.as_ref()?.not_begun? as f64));
+        self.put("churn", "not begun", not_begun, units::number, None, None);
         let cycle = |result: &'_ LoadResult| result.churn.as_ref().map(|churn| churn.cycle.clone());
         self.times("churn", "cycle ", cycle(a).as_ref(), cycle(b).as_ref(), &QUANTILES[..3]);
         let cpu = both(&|result| Some(result.churn.as_ref()?.server_cpu_ns_per_cycle? / 1e3));

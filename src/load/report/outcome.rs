@@ -15,9 +15,13 @@ pub(super) fn thresholds(result: &LoadResult, page: &mut Page) {
     let row = |judged: &crate::load::result::Judged| {
         let (tone, verdict) = if judged.failed { (Tone::Bad, "✗ failed") } else { (Tone::Good, "✓ ok") };
         let measured = Cell::new(threshold::measured_text(judged));
-        vec![Cell::new(&judged.condition), measured, Cell::new(verdict).toned(tone)]
+        let place = Cell::new(judged.place.as_deref().unwrap_or_default());
+        vec![Cell::new(&judged.condition), measured, place, Cell::new(verdict).toned(tone)]
     };
-    page.table(&["fail if", "measured", ""], &result.thresholds.iter().map(row).collect::<Vec<_>>());
+    page.table(
+        &["fail if", "measured", "where it was worst", ""],
+        &result.thresholds.iter().map(row).collect::<Vec<_>>(),
+    );
 }
 
 /// A search or a staircase, rate by rate.
@@ -89,9 +93,12 @@ pub(super) fn churn(result: &LoadResult, page: &mut Page) {
     page.element("h2", if result.plan.profile == "connect" { "Cycles of connection" } else { "Cycles of allocation" });
     let pace = if churn.closed_loop { "each as soon as another had ended" } else { "by a schedule" };
     page.facts(&[
+        ("due", churn.scheduled.map_or(String::new(), units::count)),
         ("begun", format!("{}, {pace}", units::count(churn.begun))),
+        ("not begun in their time", churn.not_begun.map_or(String::new(), units::count)),
         ("completed", units::count(churn.completed)),
         ("failed", units::count(churn.failed)),
+        ("neither", churn.unfinished.map_or(String::new(), units::count)),
         ("cycles/s", units::number(churn.cycles_per_s)),
         ("server CPU per cycle", churn.server_cpu_ns_per_cycle.map_or(String::new(), |cpu| units::micros(cpu / 1e3))),
     ]);
@@ -109,6 +116,7 @@ pub(super) fn flood(result: &LoadResult, page: &mut Page) {
     let Some(flood) = &result.flood else { return };
     page.element("h2", "Requests without credentials");
     page.facts(&[
+        ("due", flood.scheduled.map_or(String::new(), units::count)),
         ("requests", units::count(flood.requests)),
         ("answers", units::count(flood.answers)),
         ("requests/s", units::number(flood.requests_per_s)),

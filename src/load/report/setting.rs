@@ -69,6 +69,7 @@ pub(super) fn generator(result: &LoadResult, page: &mut Page) {
         ("had something to do", units::percent(generator.busy_share)),
         ("CPU, of one core", units::percent(generator.cpu_share)),
         ("core", generator.cpu.map_or_else(|| "not pinned".to_owned(), |cpu| cpu.to_string())),
+        ("while it sent", generator.polling.clone().unwrap_or_default()),
         ("dropped by its own queues", units::count(generator.receive_drops)),
         ("strays", units::count(generator.strays)),
         ("host: receive buffer full", units::count(kernel.udp_receive_buffer_errors)),

@@ -2,7 +2,7 @@
 
 use super::page::{Cell, Page, Tone};
 use super::plot::{Axis, Plot, Series, over_nines, time_tick};
-use crate::load::result::{Count, Latency, LoadResult, Second, Traffic};
+use crate::load::result::{Count, Latency, LoadResult, Second, Stage, Traffic};
 use crate::load::units;
 
 /// A plot shows as many points over time; of more seconds several make one.
@@ -25,6 +25,7 @@ pub(super) fn section(result: &LoadResult, traffic: &Traffic, page: &mut Page) {
     page.element("h2", "Packets");
     counts(traffic, page);
     page.element("h2", "Latency");
+    stages(traffic, page);
     let note = "From the moment at which a packet was due to its receipt, the load tester's own lateness and the \
                 network included; of packets that arrived. A server that stalls is charged with all that waited.";
     page.element("p class=\"soft\"", note);
@@ -44,10 +45,21 @@ fn rows(traffic: &Traffic) -> impl Iterator<Item = (&str, &Count)> {
 }
 
 fn counts(traffic: &Traffic, page: &mut Page) {
+    if traffic.total.not_sent > 0 {
+        let (not_sent, scheduled) = (traffic.total.not_sent, traffic.total.scheduled.unwrap_or(0));
+        let line = format!(
+            "{} of {} packets that were due did not leave: what became of the others is told below, and what would \
+             have become of these nobody knows.",
+            units::count(not_sent),
+            units::count(scheduled)
+        );
+        page.verdict(Tone::Doubt, "The load tester did not send all", &line);
+    }
     let wrong = |count: u64| Cell::new(units::count(count)).toned(if count > 0 { Tone::Bad } else { Tone::Plain });
     let row = |(name, count): (&str, &Count)| {
         vec![
             Cell::new(name),
+            Cell::new(count.scheduled.map_or("–".to_owned(), units::count)),
             Cell::new(units::count(count.sent)),
             Cell::new(units::count(count.received)),
             Cell::new(units::count(count.lost)),
@@ -60,9 +72,44 @@ fn counts(traffic: &Traffic, page: &mut Page) {
             Cell::new(units::bits_per_s(count.goodput_bits_per_s)),
         ]
     };
-    let head =
-        ["", "sent", "received", "lost", "loss", "twice", "reordered", "misdelivered", "corrupted", "per s", "payload"];
+    let head = [
+        "",
+        "due",
+        "sent",
+        "received",
+        "lost",
+        "loss",
+        "twice",
+        "reordered",
+        "misdelivered",
+        "corrupted",
+        "per s",
+        "payload",
+    ];
     page.table(&head, &rows(traffic).map(row).collect::<Vec<_>>());
+}
+
+/// A course that rises, part by part.
+fn stages(traffic: &Traffic, page: &mut Page) {
+    if traffic.stages.is_empty() {
+        return;
+    }
+    page.element("h2", "While it rose");
+    let row = |stage: &Stage| {
+        let latency = &stage.latency;
+        let time = |time: f64| Cell::new(if latency.count > 0 { units::micros(time) } else { "–".to_owned() });
+        let per_s = stage.sent as f64 / (stage.to_s - stage.from_s).max(1e-9);
+        vec![
+            Cell::new(format!("{} to {}", axis_seconds(stage.from_s), axis_seconds(stage.to_s))),
+            Cell::new(units::number(per_s.round())),
+            Cell::new(units::percent(stage.loss)),
+            time(latency.p50_us),
+            time(latency.p99_us),
+            time(latency.max_us),
+        ]
+    };
+    let head = ["", "sent per s", "loss", "p50", "p99", "max"];
+    page.table(&head, &traffic.stages.iter().map(row).collect::<Vec<_>>());
 }
 
 /// The percentiles of `latency` as a row of a table.

@@ -45,7 +45,8 @@ fn judgement(result: &LoadResult) -> (Tone, String) {
     if let Some(first) = failed.first() {
         let measured = threshold::measured_text(first);
         let more = if failed.len() > 1 { format!(", and {} more", failed.len() - 1) } else { String::new() };
-        return (Tone::Bad, format!("Failed: {} (measured: {measured}){more}", first.condition));
+        let place = first.place.as_ref().map_or(String::new(), |place| format!(" {place}"));
+        return (Tone::Bad, format!("Failed: {} (measured: {measured}{place}){more}", first.condition));
     }
     if wrong > 0 {
         return (Tone::Bad, format!("{} packets came to the wrong place or damaged", units::count(wrong)));
@@ -71,7 +72,8 @@ fn judgement(result: &LoadResult) -> (Tone, String) {
 }
 
 fn sentence(result: &LoadResult) -> String {
-    if let Some(Count { sent, received_per_s, lost, loss, latency, .. }) = result.traffic.as_ref().map(|t| &t.total) {
+    if let Some(count) = result.traffic.as_ref().map(|traffic| &traffic.total) {
+        let Count { sent, received_per_s, lost, loss, latency, .. } = count;
         let loss = match lost {
             0 => format!("All {} packets arrived", units::count(*sent)),
             lost => format!(
@@ -83,7 +85,11 @@ fn sentence(result: &LoadResult) -> String {
         };
         let [p50, p99, max] = [latency.p50_us, latency.p99_us, latency.max_us].map(units::micros);
         let times = format!("half of them took at most {p50}, 99 in 100 at most {p99}, the slowest {max}");
-        return format!("{loss} at {}/s; {times}.", units::number(received_per_s.round()));
+        let not_sent = match count.not_sent {
+            0 => String::new(),
+            not_sent => format!(" {} more were due and were not sent.", units::count(not_sent)),
+        };
+        return format!("{loss} at {}/s; {times}.{not_sent}", units::number(received_per_s.round()));
     }
     if let Some(churn) = &result.churn {
         let [completed, failed] = [churn.completed, churn.failed].map(units::count);

@@ -70,11 +70,15 @@ pub struct KernelMemory {
 pub struct Generator {
     /// The core that it was pinned to.
     pub cpu: Option<u32>,
-    /// From the intended time of a packet to when the kernel had taken it.
+    /// `busy`: while it sent it watched its sockets without sleeping; `napping`: it slept until something was due or
+    /// came, which costs microseconds of latency. None in results of earlier versions.
+    pub polling: Option<String>,
+    /// From the intended time of a packet to when the kernel had taken it; of cycles from when one was due and a client
+    /// was free to when it began.
     pub lateness: Latency,
-    /// Its CPU time over the measured time; near 1 where it watches its sockets without sleeping.
+    /// Its CPU time over the time in which it sent; near 1 where it watches its sockets without sleeping.
     pub cpu_share: f64,
-    /// The share of the measured time in which it had something to do.
+    /// The share of the time in which it sent that it had something to do.
     pub busy_share: f64,
     /// Packets that its own receive queues had no room for: they count as lost, but were relayed.
     pub receive_drops: u64,
@@ -82,7 +86,7 @@ pub struct Generator {
     pub strays: u64,
     /// Whether what was measured is the load tester more than the server.
     pub was_limit: bool,
-    /// Why, a sentence each.
+    /// Why, and what else is to be minded, a sentence each.
     pub remarks: Vec<String>,
 }
 
