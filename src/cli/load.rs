@@ -32,6 +32,8 @@ use crate::load::target::is_near;
 
 /// The exit code when a condition holds.
 const CONDITION_HOLDS: u8 = 3;
+/// The exit code when a signal stopped it: whatever its conditions say, they were not judged on the whole.
+const INTERRUPTED: u8 = 4;
 
 impl Load {
     pub(super) fn run(self) -> ExitCode {
@@ -81,6 +83,9 @@ impl Load {
         if result.ended == Ended::SetupFailed {
             let errors: Vec<_> = result.errors.iter().map(|(what, count)| format!("{what} ({count} times)")).collect();
             return out::fail(format_args!("no allocation came into being: {}", errors.join(", ")));
+        }
+        if result.ended == Ended::Interrupted {
+            return ExitCode::from(INTERRUPTED);
         }
         if result.thresholds.iter().any(|judged| judged.failed) {
             return ExitCode::from(CONDITION_HOLDS);
@@ -209,7 +214,7 @@ fn stop_on_signal() -> std::io::Result<Arc<AtomicBool>> {
                     _ = terminate.recv() => {}
                 }
                 if flag.swap(true, Ordering::Relaxed) {
-                    std::process::exit(1);
+                    std::process::exit(INTERRUPTED.into());
                 }
             }
         });
