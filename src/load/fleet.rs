@@ -35,8 +35,8 @@ const RECEIVE_BATCH: usize = 64;
 pub(super) const SEND_BATCH: usize = 64;
 /// Bytes that can wait to be sent.
 const OUT_BYTES: usize = 1 << 20;
-/// Up to so many sockets are asked in turn; of more, epoll says which. A set of epoll is looked at by the kernel
-/// whenever a packet leaves or arrives, also on the server's time: a tenth of what sending takes (benches/README.md).
+/// Up to so many sockets are asked in turn, without a set of epoll, which would make no difference that can be measured
+/// here; of more, epoll says which.
 const ASK_IN_TURN: usize = nap::MAX_DESCRIPTORS;
 
 /// Clients or peers.
