@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use socket2::Socket;
@@ -16,7 +17,7 @@ use super::config::RelayConfig;
 use super::error::EngineError;
 use super::port_pool::{LeasedPort, PortPool, PortUsage};
 use super::reservations::Reservations;
-use super::sys::is_out_of_descriptors;
+use super::sys::{is_out_of_descriptors, option};
 use super::udp_socket;
 use crate::relay::seam::Entropy;
 use crate::relay::{Family, Instant, PeerAddr, PortParity, PortWish, RelayFailure, RelayedAddr, Reservation};
@@ -135,6 +136,7 @@ impl RelayRange {
     /// A socket on the port of `lease`; none if another program holds it.
     fn bind(&self, lease: PortLease) -> Result<Option<(Socket, PortLease)>, OpenError> {
         let socket = udp_socket::open(self.family(), self.buffer)?;
+        option::report_errors(socket.as_fd(), self.family() == Family::V4)?;
         match socket.bind(&SocketAddr::new(self.bind, lease.number()).into()) {
             Ok(()) => Ok(Some((socket, lease))),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {

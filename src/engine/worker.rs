@@ -176,7 +176,12 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
         for index in 0..self.ready.count() {
             match self.ready.token(index).map(Token::from) {
                 Some(Token::Listener(listener)) => self.hear_clients(listener as usize),
-                Some(Token::Relay(slot)) => self.hear_peers(slot),
+                Some(Token::Relay(slot)) => {
+                    if self.ready.has_error(index) {
+                        self.hear_errors(slot);
+                    }
+                    self.hear_peers(slot);
+                }
                 Some(Token::Acceptor(acceptor)) => self.accept(acceptor),
                 Some(Token::Stream(slot)) => {
                     let (can_read, can_write) = (self.ready.is_readable(index), self.ready.is_writable(index));

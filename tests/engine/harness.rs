@@ -15,8 +15,8 @@ use turnkeep::relay::reason::AuthReason;
 use turnkeep::relay::seam::{AdmitRefusal, Claim, EventSink, Identity, PeerPorts, Policy, Refusal};
 use turnkeep::relay::{ClientAddr, Event, Now, Path, PeerAddr, Server, ServerAddr};
 use turnkeep::wire::attribute::{
-    ChannelNumberAttribute, Data, Lifetime, RequestedAddressFamily, RequestedTransport, XorMappedAddress,
-    XorPeerAddress, XorRelayedAddress,
+    ChannelNumberAttribute, Data, EvenPort, Lifetime, RequestedAddressFamily, RequestedTransport, ReservationToken,
+    XorMappedAddress, XorPeerAddress, XorRelayedAddress,
 };
 use turnkeep::wire::channel_data::ChannelNumbers;
 use turnkeep::wire::framer::{self, Frame};
@@ -333,6 +333,34 @@ impl<T: Talk> Client<T> {
             0 => Ok(Message::parse(&answer).unwrap().get::<XorRelayedAddress>().unwrap().unwrap().0),
             code => Err(code),
         }
+    }
+
+    /// An IPv4 allocation with an even port, and the token of the next one.
+    pub(crate) fn allocate_pair(&mut self) -> (SocketAddr, ReservationToken) {
+        let answer = self.allocate_raw(&[&EvenPort { reserve_next: true }]);
+        let answer = Message::parse(&answer).unwrap();
+        let relayed = answer.get::<XorRelayedAddress>().unwrap().expect("an allocation").0;
+        (relayed, answer.get().unwrap().expect("RESERVATION-TOKEN"))
+    }
+
+    /// The address that was reserved, or the error code.
+    pub(crate) fn redeem(&mut self, token: ReservationToken) -> Result<SocketAddr, u16> {
+        let answer = self.allocate_raw(&[&token]);
+        match code(&answer) {
+            0 => Ok(Message::parse(&answer).unwrap().get::<XorRelayedAddress>().unwrap().unwrap().0),
+            code => Err(code),
+        }
+    }
+
+    /// The answer to an Allocate with these attributes and no family.
+    fn allocate_raw(&mut self, attributes: &[&dyn Attribute]) -> Vec<u8> {
+        let challenge = self.voice.bare(Method::ALLOCATE, &[&RequestedTransport::UDP]);
+        self.say(&challenge);
+        let challenge = self.hear();
+        self.voice.learn(&challenge);
+        let mut all: Vec<&dyn Attribute> = vec![&RequestedTransport::UDP];
+        all.extend(attributes);
+        self.ask(Method::ALLOCATE, &all)
     }
 
     pub(crate) fn allocate(&mut self) -> SocketAddr {

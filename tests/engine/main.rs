@@ -7,6 +7,7 @@ mod sans_io;
 
 mod addresses;
 mod harness;
+mod icmp;
 mod lifecycle;
 mod marks;
 mod namespace;

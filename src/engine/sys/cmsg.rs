@@ -104,6 +104,19 @@ impl Control {
         at + space(N)
     }
 
+    /// The error that the kernel wrote into the first `len` bytes (IP_RECVERR, IPV6_RECVERR), if there is one.
+    pub(crate) fn get_error(&self, len: usize) -> Option<QueuedError> {
+        let mut rest = self.0.get(..len)?;
+        while let Some((level, kind, value, behind)) = split_first(rest) {
+            if matches!((level, kind), (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR))
+            {
+                return QueuedError::read(value);
+            }
+            rest = behind;
+        }
+        None
+    }
+
     /// Reads the first `len` bytes that the kernel wrote.
     pub(crate) fn get(&self, len: usize) -> Beside {
         let mut beside = Beside::default();
@@ -113,6 +126,30 @@ impl Control {
             rest = behind;
         }
         beside
+    }
+}
+
+/// What became of a datagram that was sent: struct sock_extended_err (ip(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QueuedError {
+    /// As `errno` has it.
+    pub(crate) errno: i32,
+    /// Who says so: SO_EE_ORIGIN_LOCAL, _ICMP, _ICMP6.
+    pub(crate) origin: u8,
+    /// Of the ICMP message.
+    pub(crate) icmp_type: u8,
+    /// Of the ICMP message.
+    pub(crate) code: u8,
+    /// The MTU, where the datagram was too large.
+    pub(crate) info: u32,
+}
+
+impl QueuedError {
+    fn read(value: &[u8]) -> Option<Self> {
+        let (errno, rest) = value.split_first_chunk()?;
+        let (&[origin, icmp_type, code, _], rest) = rest.split_first_chunk()?;
+        let info = u32::from_ne_bytes(*rest.first_chunk()?);
+        Some(Self { errno: i32::from_ne_bytes(*errno), origin, icmp_type, code, info })
     }
 }
 

@@ -119,6 +119,11 @@ impl Ready {
         self.has(index, libc::EPOLLIN | libc::EPOLLHUP | libc::EPOLLERR)
     }
 
+    /// The `index`th that is ready has something in its error queue.
+    pub(crate) fn has_error(&self, index: usize) -> bool {
+        self.has(index, libc::EPOLLERR)
+    }
+
     fn has(&self, index: usize, flags: libc::c_int) -> bool {
         let events = self.events.get(..self.count).and_then(|ready| ready.get(index)).map_or(0, |event| event.events);
         events & flags.cast_unsigned() != 0

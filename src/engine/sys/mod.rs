@@ -8,6 +8,7 @@ pub(crate) mod bell;
 pub(crate) mod clock_notices;
 pub(crate) mod cmsg;
 pub(crate) mod epoll;
+pub(crate) mod error_queue;
 pub(crate) mod eventfd;
 pub(crate) mod file_notices;
 pub(crate) mod interfaces;

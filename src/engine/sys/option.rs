@@ -20,7 +20,9 @@ pub(crate) enum Fragmenting {
 /// The kernel's; not with the sockets of this engine.
 pub(crate) fn set_fragmenting_v4(socket: BorrowedFd<'_>, fragmenting: Fragmenting) -> io::Result<()> {
     let value = match fragmenting {
-        Fragmenting::Allowed => libc::IP_PMTUDISC_DONT,
+        // As IP_PMTUDISC_DONT, but that ICMP errors about packets with DF are not swallowed meanwhile, and that nobody
+        // who forges one makes us cut what the interface takes whole.
+        Fragmenting::Allowed => libc::IP_PMTUDISC_OMIT,
         Fragmenting::Forbidden => libc::IP_PMTUDISC_PROBE,
     };
     set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, value)
@@ -54,6 +56,17 @@ pub(crate) fn report_asked_address(socket: BorrowedFd<'_>, is_v4: bool) -> io::R
     match is_v4 {
         true => set(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1),
         false => set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1),
+    }
+}
+
+/// Asks for the ICMP errors about what the socket sends: [`super::error_queue`] reads them.
+///
+/// # Errors
+/// The kernel's; not with the sockets of this engine.
+pub(crate) fn report_errors(socket: BorrowedFd<'_>, is_v4: bool) -> io::Result<()> {
+    match is_v4 {
+        true => set(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1),
+        false => set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1),
     }
 }
 

@@ -9,9 +9,11 @@ use crate::engine::counters::ReceiveCounters;
 use crate::engine::listener::Listener;
 use crate::engine::outbox::{Body, Exit, Manner};
 use crate::engine::packet::{SLOTS, Span};
+use crate::engine::sys::error_queue::{self, Reported};
 use crate::engine::sys::mmsg::Received;
 use crate::relay::seam::{Entropy, EventSink, Policy};
 use crate::relay::{ClientAddr, ListenerId, Path, PeerAddr, PeerVerdict, RelayId, Transport, Verdict};
+use crate::wire::attribute::Icmp;
 
 /// Datagrams read from a listener at a time.
 pub(super) const LISTENER_BATCH: usize = 64;
@@ -118,6 +120,20 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
             dont_fragment: dont_fragment && socket.knows_dont_fragment(),
         };
         self.outbox.push(&mut socket.queue, Exit::Relay(relay.slot), Body::Packet(payload), manner);
+    }
+
+    /// Reads what became of datagrams that one relay socket has sent, within its budget: what is left, epoll tells of
+    /// again. Until it is read, the socket's calls fail for it.
+    pub(super) fn hear_errors(&mut self, slot: u32) {
+        for _ in 0..RELAY_BATCH {
+            let Some(socket) = self.relays.in_slot(slot) else { return };
+            let Some(reported) = error_queue::next(socket.as_fd()) else { return };
+            let (relay, reported) = (socket.id(slot), reported.map(|error| (socket.inward(error.to), error)));
+            if let Some((peer, Reported { icmp_type, code, mtu, .. })) = reported {
+                let error = Icmp { icmp_type, code, error_data: mtu.to_be_bytes() };
+                self.server.on_peer_icmp(self.now.instant, relay, peer, error);
+            }
+        }
     }
 
     /// Reads one relay socket, within its budget.

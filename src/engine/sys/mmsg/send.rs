@@ -160,7 +160,7 @@ impl Sender {
         tally: &mut Sent,
         refused: &mut dyn FnMut(Range<usize>),
     ) {
-        let mut done = 0;
+        let (mut done, mut tried_again) = (0, None);
         while done < filled {
             // SAFETY: the caller vouches for the headers; those from `done` to `filled` are within the array.
             let result = unsafe { self.call(socket, done, filled) };
@@ -172,6 +172,11 @@ impl Sender {
             // The error is the first one's; those behind it deserve their own attempt, unless none can succeed.
             match io::Error::last_os_error().raw_os_error() {
                 Some(libc::EINTR) => {}
+                // On a socket that reports errors it may be about an earlier datagram to somebody else, and is told
+                // once. What is too long is so by itself, and each attempt would be reported anew.
+                Some(error) if !matches!(error, libc::EAGAIN | libc::EMSGSIZE) && tried_again != Some(done) => {
+                    tried_again = Some(done);
+                }
                 Some(libc::EAGAIN) => {
                     tally.queue_full += self.datagrams(done..filled) as u64;
                     refused(self.datagrams(0..done)..self.datagrams(0..filled));
