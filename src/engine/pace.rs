@@ -1,8 +1,9 @@
 //! When a worker looks at its sockets again: at once, or after a nap in which packets gather.
 //!
-//! What a packet costs is mostly the wake-up that it causes (`benches/RESULTS.md`). When packets come in so fast that
-//! several would arrive within [`WINDOW`], the worker sleeps that long and finds them all at once; when they don't, it
-//! waits for the next one and nothing is held up.
+//! What a packet costs is mostly the wake-up that it causes: from clients to peers at 50,000 packets/s one costs 7.8 µs
+//! and 0.13 context switches here, 11.0 µs and 0.94 of them in coturn (`benches/RESULTS.md`). When packets come in so
+//! fast that several would arrive within [`WINDOW`], the worker sleeps that long and finds them all at once; when they
+//! don't, it waits for the next one and nothing is held up.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;

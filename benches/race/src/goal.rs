@@ -82,21 +82,14 @@ fn goals() -> Vec<Goal> {
     goals
 }
 
-/// The table, of the goals whose figures are there; nothing if there are none.
+/// The table of all goals, those that were not raced as well; nothing if there is no figure at all.
 pub(crate) fn table(records: &Records) -> String {
-    let cases = Case::all();
-    let mut rows = String::new();
-    for goal in goals() {
-        let Some(case) = cases.iter().find(|case| case.name == goal.case) else {
-            continue;
-        };
-        if let Some(row) = goal.row(records, case) {
-            rows.push_str(&row);
-        }
+    let (cases, goals) = (Case::all(), goals());
+    if goals.iter().all(|goal| goal.value(records, goal.subject).is_none()) {
+        return String::new();
     }
-    if rows.is_empty() {
-        return rows;
-    }
+    let row = |goal: &Goal| Some(goal.row(records, cases.iter().find(|case| case.name == goal.case)?));
+    let rows: String = goals.iter().filter_map(row).collect();
     format!(
         "\n## What was to be shown\n\n| | what | goal | turnkeep | | coturn | floor |\n|{}\n{rows}",
         " --- |".repeat(7)
@@ -104,11 +97,11 @@ pub(crate) fn table(records: &Records) -> String {
 }
 
 impl Goal {
-    fn row(&self, records: &Records, case: &Case) -> Option<String> {
-        let value = self.value(records, self.subject)?;
+    fn row(&self, records: &Records, case: &Case) -> String {
+        let value = self.value(records, self.subject);
         let beside = |name: &str| match self.against {
             // It is the measure.
-            Server(other) if other == name => "1".into(),
+            Server(other) if other == name && value.is_some() => "1".into(),
             _ => self.value(records, name).map_or_else(|| "–".into(), |value| self.write(value)),
         };
         let limited = records.of(self.case, self.subject).any(|record| record.generator_limited);
@@ -121,13 +114,17 @@ impl Goal {
             self.metric.title(),
             self.measure(),
             self.bound_written(),
-            self.write(value),
+            value.map_or_else(|| "–".into(), |value| self.write(value)),
             if limited { " ‡" } else { "" },
-            if self.bound.holds(value) { "met" } else { "**missed**" },
+            match value {
+                Some(value) if self.bound.holds(value) => "met",
+                Some(_) => "**missed**",
+                None => "not raced",
+            },
             beside(if self.subject == TURNKEEP { COTURN } else { "coturn-two" }),
             beside(case.group.floor()),
         );
-        Some(out)
+        out
     }
 
     /// `server`'s figure, or how many times the other one it is.
@@ -257,9 +254,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_raced_has_no_row() {
+    fn what_was_not_raced_is_said() {
         assert_eq!(rows("goal-none", &[("cycles", "coturn", Metric::CyclesPerS, 5.0)]), "");
         let alone = rows("goal-idle", &[("idle", "turnkeep", Metric::SwitchesPerS, 0.0)]);
+        assert!(alone.contains("| ≤ 0.55 | – | not raced | – | – |\n"), "{alone}");
         assert!(alone.contains("| 6 | idle, no client: context switches/s | ≤ 1.0 | 0.0 | met | – | – |\n"), "{alone}");
     }
 }
