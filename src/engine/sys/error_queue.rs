@@ -43,7 +43,6 @@ pub(crate) fn next(socket: BorrowedFd<'_>) -> Option<Option<Reported>> {
     if read < 0 {
         return None;
     }
-    #[expect(clippy::unnecessary_cast, reason = "a usize here, a u32 with musl")]
     let error = control.get_error(header.msg_controllen as usize);
     Some(to.get().and_then(|to| report(to, error?)))
 }
