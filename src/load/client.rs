@@ -32,7 +32,7 @@ const MAX_SENDINGS: u32 = 7;
 const STREAM_WAIT_NS: u64 = 39_500_000_000;
 /// How long the last one waits, in units of the first wait (Rm).
 const LAST_WAIT: u64 = 16;
-/// A permission lives 300 s (RFC 8656 §9): everything is refreshed before.
+/// A permission lives 300 s (RFC 8656 §9): everything is refreshed before, or earlier where the server grants less.
 const REFRESH_NS: u64 = 240_000_000_000;
 /// How many stale nonces in a row are believed.
 const MAX_STALE: u32 = 3;
@@ -64,6 +64,8 @@ pub(super) struct Client {
     relayed: Option<SocketAddr>,
     peer: Option<SocketAddr>,
     stale: u32,
+    /// When half of what the server granted the allocation is over.
+    half_life_ns: u64,
     next_refresh_ns: u64,
 }
 
@@ -125,6 +127,7 @@ impl Client {
             relayed: None,
             peer: None,
             stale: 0,
+            half_life_ns: u64::MAX,
             next_refresh_ns: u64::MAX,
         }
     }
@@ -133,7 +136,7 @@ impl Client {
     pub(super) fn start(&mut self) {
         (self.relayed, self.peer, self.key, self.stale) = (None, None, None, 0);
         (self.realm, self.nonce) = Default::default();
-        self.next_refresh_ns = u64::MAX;
+        (self.half_life_ns, self.next_refresh_ns) = (u64::MAX, u64::MAX);
         self.go(Doing::Step(if self.life == Life::Datagrams { Step::Challenge } else { Step::Connect }));
     }
 
@@ -332,15 +335,19 @@ impl Client {
                     return Err(0);
                 };
                 self.relayed = Some(relayed);
+                self.half_life_ns = half_life_ns(now_ns, message);
                 let next = if self.peer.is_some() { Doing::Step(Step::Permission) } else { Doing::Allocated };
                 self.go(next);
             }
             Step::Connect | Step::Secure => {}
             Step::Binding => self.go(Doing::Gone),
-            Step::Refresh => self.go(stage(Step::Permission)),
+            Step::Refresh => {
+                self.half_life_ns = half_life_ns(now_ns, message);
+                self.go(stage(Step::Permission));
+            }
             Step::Permission if self.channel.is_some() => self.go(stage(Step::Channel)),
             Step::Permission | Step::Channel => {
-                self.next_refresh_ns = now_ns + REFRESH_NS;
+                self.next_refresh_ns = self.half_life_ns.min(now_ns + REFRESH_NS);
                 self.go(Doing::Ready);
             }
             Step::Free => {
@@ -386,6 +393,12 @@ impl Client {
         }
         self.key.is_some()
     }
+}
+
+/// When half of the lifetime is over that `message` grants (RFC 8656 §7.4); never, where it says nothing.
+fn half_life_ns(now_ns: u64, message: &Message<'_>) -> u64 {
+    let granted = message.get::<Lifetime>().ok().flatten();
+    granted.map_or(u64::MAX, |Lifetime(seconds)| now_ns + u64::from(seconds.max(1)) * 500_000_000)
 }
 
 #[cfg(test)]

@@ -197,3 +197,21 @@ fn everything_is_refreshed_before_the_permission_ends() {
     rig.serve(Method::CHANNEL_BIND, &[]);
     assert!(rig.client.deadline().unwrap() > due);
 }
+
+/// RFC 8656 §7.4: the server decides how long it grants.
+#[test]
+fn what_is_granted_for_less_is_refreshed_earlier() {
+    let mut rig = Rig::new();
+    rig.client.reach(PEER.parse().unwrap());
+    rig.challenge(b"one").unwrap();
+    rig.serve(Method::ALLOCATE, &[&relayed(), &Lifetime(60)]);
+    let granted_ns = rig.now_ns;
+    rig.serve(Method::CREATE_PERMISSION, &[]);
+    rig.serve(Method::CHANNEL_BIND, &[]);
+    assert_eq!(rig.client.deadline(), Some(granted_ns + 30 * SECOND));
+    rig.now_ns = granted_ns + 30 * SECOND;
+    rig.serve(Method::REFRESH, &[&Lifetime(3600)]);
+    rig.serve(Method::CREATE_PERMISSION, &[]);
+    rig.serve(Method::CHANNEL_BIND, &[]);
+    assert_eq!(rig.client.deadline(), Some(rig.now_ns + REFRESH_NS), "the permission ends first");
+}
