@@ -217,6 +217,7 @@ impl Cast {
         let Log { attempted, succeeded, failed, retransmissions, times, total, .. } = &self.log;
         let steps = times.iter().map(|(step, times)| (step.name().to_owned(), times.latency()));
         Setup {
+            took_part: None,
             attempted: *attempted,
             succeeded: *succeeded,
             failed: *failed,

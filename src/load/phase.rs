@@ -86,6 +86,11 @@ impl Flows {
         self.flows.is_empty()
     }
 
+    /// Whose they are.
+    pub(super) fn clients(&self) -> u32 {
+        self.counts.into_iter().max().unwrap_or(0)
+    }
+
     /// What they send at `rate_per_s` in all, or, without, as the profile says.
     pub(super) fn streams(&self, settings: &Settings, rate_per_s: f64) -> Vec<Stream> {
         let shapes = settings.profile.shapes(settings.key_frames);

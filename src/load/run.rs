@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::capacity::{Outcome, START, Search};
 use super::cast::needs_credentials;
 use super::phase::Flows;
-use super::result::{Count, Ended, Generator, KernelMemory, LoadResult, PlanFacts, Server, Step, Traffic};
+use super::result::{Count, Ended, Generator, KernelMemory, LoadResult, PlanFacts, Server, Setup, Step, Traffic};
 use super::schedule::Course;
 use super::server::Memory;
 use super::session::{PhaseReport, Progress, Session};
@@ -107,9 +107,12 @@ impl Test<'_> {
             self.memory[1] = self.memory[2];
         }
         let allocated = session.cast.clients().iter().filter(|client| client.relayed().is_some()).count();
+        // Where they grow, all have flows, and some may never have got an allocation for them.
+        let took_part = flows.clients().min(if grows { allocated as u32 } else { u32::MAX });
         session.free_all();
         self.memory[3] = settled(session);
-        self.result.setup = session.cast.setup(setup_s);
+        self.result.setup = Setup { took_part: Some(took_part), ..session.cast.setup(setup_s) };
+        self.note_absence(session.settings.profile);
         if allocated == 0 {
             self.result.ended = Ended::SetupFailed;
         }
@@ -171,6 +174,14 @@ impl Test<'_> {
     fn keep(&mut self, report: PhaseReport) {
         self.result.traffic = Some(report.traffic);
         self.usage = Some(report.usage);
+    }
+
+    /// Says so where allocations are missing.
+    fn note_absence(&mut self, profile: Profile) {
+        let (asked, took_part) = (self.result.plan.allocations, self.result.setup.took_part.unwrap_or(0));
+        let Some(usage) = self.usage.as_mut().filter(|_| took_part < asked) else { return };
+        let spread = if profile == Profile::Raw { " The rate was spread over these." } else { "" };
+        usage.remarks.push(format!("Only {took_part} of {asked} allocations took part.{spread}"));
     }
 
     fn note_memory_of(&mut self, allocations: usize) {

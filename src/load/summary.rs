@@ -20,7 +20,11 @@ fn write(result: &LoadResult, out: &mut String) -> std::fmt::Result {
         Ended::Interrupted => " (stopped early)",
         Ended::SetupFailed => " (no allocation came into being)",
     };
-    writeln!(out, "{} {} on {}, {} allocations{ended}\n", plan.profile, plan.path, plan.target, plan.allocations)?;
+    let allocations = match result.setup.took_part.filter(|took_part| *took_part != plan.allocations) {
+        Some(took_part) => format!("{took_part} of {}", plan.allocations),
+        None => plan.allocations.to_string(),
+    };
+    writeln!(out, "{} {} on {}, {allocations} allocations{ended}\n", plan.profile, plan.path, plan.target)?;
     let setup = &result.setup;
     if setup.attempted > 0 {
         let total = setup.steps.get("total").map(times).unwrap_or_default();

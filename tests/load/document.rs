@@ -98,6 +98,7 @@ pub(crate) fn sample() -> LoadResult {
             receive_buffer_bytes: 33_554_432,
         },
         setup: Setup {
+            took_part: Some(100),
             attempted: 100,
             succeeded: 100,
             failed: 0,

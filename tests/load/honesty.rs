@@ -75,3 +75,16 @@ fn a_ramp_is_told_in_tenths() {
     let sent: Vec<_> = stages.iter().map(|stage| stage.sent).collect();
     assert_eq!(sent, [5, 15, 25, 35, 45, 55, 65, 75, 85, 95], "half of t², in tenths");
 }
+
+#[test]
+fn allocations_that_did_not_come_into_being_are_told() {
+    let rig = Rig::with_one_port();
+    let output = rig.run(&rig.target(), "--rate 200 --duration 200ms --warmup 0s --allocations 4");
+    let result = rig.result();
+    assert_eq!((result.plan.allocations, result.setup.took_part, result.setup.failed), (4, Some(1), 3));
+    assert_eq!(total(&result).flows, 2, "both ways of one");
+    let remarks = result.generator.remarks.concat();
+    assert!(remarks.contains("Only 1 of 4 allocations took part. The rate was spread"), "{remarks}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 of 4 allocations"));
+    assert!(!result.generator.was_limit || remarks.contains("late"), "that is no fault of the load tester");
+}

@@ -26,6 +26,13 @@ impl Rig {
         Self::with(relay.replaced("[relay]\n", &listener))
     }
 
+    /// One that has a port for one allocation.
+    pub(crate) fn with_one_port() -> Self {
+        let relay = Relay::new();
+        let program = relay.serve_until_ready("");
+        Self { relay, program }
+    }
+
     fn with(relay: Relay) -> Self {
         let relay = relay.replaced("ports = '", "ports = '33000-65535' # '").replaced(
             "allocations_per_user = 1",

@@ -34,6 +34,8 @@ pub(super) fn doubts(a: &LoadResult, b: &LoadResult) -> Vec<String> {
             differ(name, &in_a, &in_b);
         }
     }
+    let took_part = |result: &LoadResult| result.setup.took_part.map_or(String::new(), |count| count.to_string());
+    differ("number of allocations that took part", &took_part(a), &took_part(b));
     let (host_a, host_b) = (&a.host, &b.host);
     let virtual_or_not = |is_virtual: bool| if is_virtual { "virtual" } else { "physical" };
     differ("processor", &host_a.cpu_model, &host_b.cpu_model);

@@ -139,6 +139,10 @@ pub(super) fn setup(result: &LoadResult, page: &mut Page) {
     let took = units::seconds(setup.duration_s);
     let line = format!("{succeeded} of {attempted} came into being in {took}; {again} requests were sent again.");
     page.element("p", &line);
+    if let Some(took_part) = setup.took_part {
+        let asked = units::count(result.plan.allocations.into());
+        page.element("p", &format!("{} of {asked} took part.", units::count(took_part.into())));
+    }
     let rows: Vec<_> =
         steps_in_order(result).map(|(name, latency)| latency_row(&name.replace('_', " "), latency)).collect();
     let head: Vec<_> = ["step", "min", "mean"].into_iter().chain(PERCENTILES.iter().map(|(name, _)| *name)).collect();

@@ -54,6 +54,10 @@ fn judgement(result: &LoadResult) -> (Tone, String) {
     if is_spoilt {
         return (Tone::Doubt, "The load tester was the limit: this says little about the server".into());
     }
+    if let Some(took_part) = result.setup.took_part.filter(|took_part| *took_part < result.plan.allocations) {
+        let [took_part, asked] = [took_part, result.plan.allocations].map(|count| units::count(count.into()));
+        return (Tone::Doubt, format!("Only {took_part} of {asked} allocations took part"));
+    }
     if result.ended == Ended::Interrupted {
         return (Tone::Doubt, "Stopped early: these are the figures until then".into());
     }
