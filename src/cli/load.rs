@@ -20,6 +20,7 @@ pub(super) use arguments::Load;
 use arguments::LoadCommand;
 use names::ProfileName;
 use target::{Target, resolve};
+use value::Pace;
 pub(super) use value::{rate, share};
 
 use super::out;
@@ -115,7 +116,8 @@ impl Load {
             path: self.path.into(),
             framing: self.framing.into(),
             allocations: self.allocations,
-            rate: self.rate,
+            rate: self.rate.and_then(Pace::per_s),
+            closed_loop: self.rate == Some(Pace::Max),
             payload: self.payload,
             burst: self.burst,
             merged: self.merged,

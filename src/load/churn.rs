@@ -106,7 +106,7 @@ impl Cycles {
     fn turn_over(&mut self, session: &mut Session<'_>, meter: &mut Meter) -> Pace {
         let start_ns = session.clock.now();
         let end_ns = start_ns + nanos(session.settings.duration);
-        let mut pace = Pace { start_ns, end_ns, rate: session.settings.rate };
+        let mut pace = Pace { start_ns, end_ns, rate: Some(session.settings.total_rate()).filter(|rate| *rate > 0.0) };
         let mut next_tick_ns = start_ns + 1_000_000_000;
         let mut events = Vec::new();
         loop {

@@ -17,6 +17,8 @@ use crate::engine::sys::segment::MAX_SEGMENTS;
 
 /// Packets/s in all directions together, unless another rate is asked for.
 pub const DEFAULT_RATE: f64 = 10_000.0;
+/// Cycles/s, unless another rate is asked for: each is some ten packets.
+pub const DEFAULT_CYCLES: f64 = 1000.0;
 /// Allocations, unless another number is asked for; fewer where so many of a shaped profile would pass the rate.
 pub const DEFAULT_ALLOCATIONS: u32 = 100;
 /// The most allocations of one run: addresses of the loopback network that clients are given.
@@ -44,9 +46,11 @@ pub struct Settings {
     /// Allocations; of a churn and a flood, how many clients there are at once. None: as many as the default rate has
     /// room for.
     pub allocations: Option<u32>,
-    /// In all directions together: packets/s of a raw profile, cycles/s of a churn (none: as many as go), requests/s
-    /// of a flood. Shaped profiles have their own.
+    /// In all directions together: packets/s of a raw profile, cycles/s of a churn, requests/s of a flood; none: the
+    /// default. Shaped profiles have their own.
     pub rate: Option<f64>,
+    /// Of cycles: each begins as soon as another has ended, whatever the rate.
+    pub closed_loop: bool,
     /// Raw: payload, in bytes, this tool's header of 24 included.
     pub payload: u16,
     /// Raw: packets that a flow sends at once.
@@ -210,6 +214,7 @@ impl Settings {
             framing: Framing::Channel,
             allocations: None,
             rate: None,
+            closed_loop: false,
             payload: 160,
             burst: 1,
             merged: false,
@@ -274,6 +279,9 @@ impl Settings {
         if !self.steps.is_empty() && self.search.is_some() {
             return Err("steps and a search exclude each other; leave one out".into());
         }
+        if self.closed_loop && !matches!(self.profile, Profile::Churn | Profile::Connect) {
+            return Err("as many as go are cycles alone (churn, connect); packets and requests have a rate".into());
+        }
         let is_datagrams = self.transport == Transport::Udp;
         if (self.profile == Profile::Flood && !is_datagrams) || (self.profile == Profile::Connect && is_datagrams) {
             return Err("a flood goes over UDP; cycles of connection over TCP or TLS".into());
@@ -311,7 +319,8 @@ impl Settings {
     pub(super) fn total_rate(&self) -> f64 {
         match self.profile {
             Profile::Raw | Profile::Flood => self.rate.unwrap_or(DEFAULT_RATE),
-            Profile::Churn | Profile::Connect => self.rate.unwrap_or(0.0),
+            Profile::Churn | Profile::Connect if self.closed_loop => 0.0,
+            Profile::Churn | Profile::Connect => self.rate.unwrap_or(DEFAULT_CYCLES),
             Profile::Idle => 0.0,
             _ => self.shaped_rate(self.allocations()),
         }
@@ -353,6 +362,7 @@ mod tests {
         wrong(|s| s.burst = 0, "1 to 64");
         wrong(|s| (s.burst, s.payload) = (60, 1150), "65,000 bytes");
         wrong(|s| s.rate = Some(0.0), "above 0");
+        wrong(|s| s.closed_loop = true, "cycles alone");
         wrong(|s| s.steps = vec![1.0, f64::NAN], "above 0");
         wrong(|s| s.allocations = Some(0), "1 to");
         wrong(|s| (s.allocations, s.path) = (Some(3), Path::Pair), "even");

@@ -122,15 +122,23 @@ fn a_search_ends_with_a_rate() {
 #[test]
 fn a_churn_makes_and_frees_allocations() {
     let rig = Rig::new();
-    let result = load(&rig, "--profile churn");
+    let result = load(&rig, "--profile churn --rate max");
     let churn = result.churn.expect("cycles were made");
     assert!(churn.closed_loop && churn.completed > 10 && churn.failed == 0, "{churn:?}");
     assert_eq!((churn.begun, result.setup.steps["free"].count), (churn.completed, churn.completed));
     assert_eq!(result.setup.steps["challenge"].count, churn.completed, "each cycle begins from nothing");
 
+    assert_eq!(result.plan.rate_per_s, 0.0);
+
     let result = load(&rig, "--profile churn --rate 50");
     let churn = result.churn.expect("cycles were made");
     assert_eq!((churn.closed_loop, churn.begun, churn.failed), (false, 50, 0));
+
+    let result = load(&rig, "--profile churn");
+    assert_eq!(result.churn.and_then(|churn| churn.scheduled), Some(1000), "it is bounded unless more is asked for");
+    let output = rig.run(&rig.target(), "--rate max");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cycles alone"));
 }
 
 #[test]

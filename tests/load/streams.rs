@@ -66,7 +66,7 @@ fn packets_arrive_over_tls_from_a_server_that_is_trusted() {
     assert_eq!((result.setup.steps["connect"].count, result.setup.steps["tls"].count), (10, 10));
     assert!(result.transport.tls.is_some_and(|tls| tls.starts_with("TLSv1_3 ")));
 
-    let result = load(&rig, &target, "--profile connect --insecure");
+    let result = load(&rig, &target, "--profile connect --rate max --insecure");
     let churn = result.churn.expect("connections were made");
     assert!(churn.completed > 10 && churn.failed == 0, "{churn:?}");
     // Each is a handshake of its own.

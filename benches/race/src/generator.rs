@@ -78,11 +78,14 @@ fn arguments(case: &Case, seconds: Duration) -> Vec<String> {
         }
         Kind::Cycles { at_once } => {
             add("--profile", "churn".into());
+            // As many as go: the server sets the pace.
+            add("--rate", "max".into());
             add("--allocations", at_once.to_string());
             add("--duration", format!("{}s", seconds.as_secs()));
         }
         Kind::Connections { at_once } => {
             add("--profile", "connect".into());
+            add("--rate", "max".into());
             add("--allocations", at_once.to_string());
             add("--duration", format!("{}s", seconds.as_secs()));
         }

@@ -9,15 +9,15 @@ use clap::{Args, Subcommand};
 use super::compare::Compare;
 use super::names::{FramingName, PathName, ProfileName, TransportName};
 use super::report::Report;
-use super::value::{period, rate, share};
+use super::value::{Pace, pace, period, rate, share};
 use crate::load::threshold::Threshold;
 
 /// Put a measured load on a TURN server, and say what became of every packet
 ///
 /// Any server over UDP, TCP or TLS: turnkeep, coturn, pion and others. Packets leave by a schedule that waits for
 /// nobody, each with a number and its time, and are counted where they arrive: loss, duplicates, order, misdelivery,
-/// latency from the intended time on. Unless asked for more it takes 30 seconds, 10,000 packets/s in all and 100
-/// allocations, and it loads this host and private networks alone. Ctrl-C ends it with the result so far; allocations
+/// latency from the intended time on. Unless asked for more it takes 30 seconds, 10,000 packets/s or 1,000
+/// cycles/s in all and 100 allocations, and it loads this host and private networks alone. Ctrl-C ends it with the result so far; allocations
 /// are given back.
 #[derive(Debug, Args)]
 #[command(after_help = LOAD_HELP, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -61,10 +61,10 @@ pub(in crate::cli) struct Load {
     /// flood 65,536]
     #[arg(long, value_name = "N", help_heading = "Load")]
     pub(super) allocations: Option<u32>,
-    /// Packets/s in all (raw), requests/s (flood) [default of both: 10k], or cycles/s (churn, connect) [default: as
-    /// many as go]
-    #[arg(long, value_name = "N/S", value_parser = rate, help_heading = "Load")]
-    pub(super) rate: Option<f64>,
+    /// Packets/s in all (raw), requests/s (flood) [default of both: 10k], or cycles/s (churn, connect) [default: 1k];
+    /// max: each cycle begins as soon as another has ended
+    #[arg(long, value_name = "N/S", value_parser = pace, help_heading = "Load")]
+    pub(super) rate: Option<Pace>,
     /// Payload of a raw packet in bytes, 24 to 9000, of which 24 are the tester's own
     #[arg(long, value_name = "BYTES", default_value_t = 160, help_heading = "Load")]
     pub(super) payload: u16,

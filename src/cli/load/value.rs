@@ -14,6 +14,32 @@ pub(in crate::cli) fn rate(text: &str) -> Result<f64, String> {
     value.map(|value| value * scale).ok_or_else(|| "write it like 500, 50k or 1.5M".into())
 }
 
+/// How much is asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Pace {
+    /// So much each second.
+    PerS(f64),
+    /// As much as goes.
+    Max,
+}
+
+impl Pace {
+    pub(super) fn per_s(self) -> Option<f64> {
+        match self {
+            Self::PerS(rate) => Some(rate),
+            Self::Max => None,
+        }
+    }
+}
+
+/// `500`, `50k`, or `max`.
+pub(super) fn pace(text: &str) -> Result<Pace, String> {
+    match text {
+        "max" => Ok(Pace::Max),
+        _ => rate(text).map(Pace::PerS).map_err(|mend| format!("{mend}, or max")),
+    }
+}
+
 /// `0.1%`.
 pub(in crate::cli) fn share(text: &str) -> Result<f64, String> {
     let percent = text.strip_suffix('%').and_then(|digits| digits.trim().parse::<f64>().ok());
@@ -38,6 +64,8 @@ mod tests {
     #[test]
     fn numbers_have_units() {
         assert_eq!([rate("500"), rate("50k"), rate("1.5M")], [Ok(500.0), Ok(50_000.0), Ok(1_500_000.0)]);
+        assert_eq!([pace("50k"), pace("max")], [Ok(Pace::PerS(50_000.0)), Ok(Pace::Max)]);
+        assert!(pace("most").is_err_and(|mend| mend.ends_with("or max")));
         assert!(rate("0").is_err() && rate("k").is_err() && rate("-5").is_err() && rate("inf").is_err());
         assert_eq!(share("0.1%").map(|share| (share * 1e6).round()), Ok(1000.0));
         assert!(share("0.1").is_err() && share("101%").is_err());
