@@ -1,8 +1,9 @@
 //! The search for the highest rate within limits: doubling until one fails, then halving the distance, then a longer
 //! run that confirms it.
 //!
-//! A probe in which the load tester was the limit says nothing about the server. It is repeated; if that does not help,
-//! its rate bounds where the search looks, and the capacity found below it is "at least".
+//! A probe that fails is repeated once before it is believed: something else may have run for a moment. One in which the
+//! load tester was the limit says nothing about the server. It is repeated; if that does not help, its rate bounds where
+//! the search looks, is tried once more when nothing else is left, and the capacity found below it is "at least".
 
 use super::result::Capacity;
 use super::settings::Limits;
@@ -19,6 +20,8 @@ const CONFIRMATIONS: u32 = 8;
 const REPETITIONS: u32 = 2;
 /// and in a whole search so many.
 const ALL_REPETITIONS: u32 = 12;
+/// So many rates that the load tester did not bear are tried once more.
+const SECOND_CHANCES: u32 = 3;
 /// The rate above which nobody looks.
 const HIGHEST: f64 = 1e7;
 
@@ -35,6 +38,11 @@ pub(super) struct Search {
     /// How often `next` has been repeated.
     repeated: u32,
     all_repeated: u32,
+    /// `next` has failed once.
+    is_doubted: bool,
+    /// The last rate that the load tester did not bear and that was tried once more, and how many there were.
+    second_chance: Option<f64>,
+    second_chances: u32,
     confirming: u32,
     confirmed: bool,
 }
@@ -67,6 +75,9 @@ impl Search {
             next: start,
             repeated: 0,
             all_repeated: 0,
+            is_doubted: false,
+            second_chance: None,
+            second_chances: 0,
             confirming: 0,
             confirmed: false,
         }
@@ -86,7 +97,11 @@ impl Search {
             (self.repeated, self.all_repeated) = (self.repeated + 1, self.all_repeated + 1);
             return None;
         }
-        self.repeated = 0;
+        if verdict == Some(false) && !self.is_doubted {
+            self.is_doubted = true;
+            return verdict;
+        }
+        (self.repeated, self.is_doubted) = (0, false);
         let rate = self.next;
         let lower = |bound: Option<f64>| Some(bound.map_or(rate, |bound| bound.min(rate)));
         match verdict {
@@ -112,11 +127,26 @@ impl Search {
             (Some(passed), None) => passed * 2.0,
             (None, Some(ceiling)) => ceiling / 2.0,
             (Some(passed), Some(ceiling)) if ceiling - passed <= passed * PRECISION => {
+                if self.gives_second_chance(ceiling) {
+                    return self.next = ceiling;
+                }
                 self.confirming = 1;
                 passed
             }
             (Some(passed), Some(ceiling)) => f64::midpoint(passed, ceiling),
         };
+    }
+
+    /// Whether the load tester alone did not bear `ceiling`, and may try it again: it is forgotten then.
+    fn gives_second_chance(&mut self, ceiling: f64) -> bool {
+        let gives = self.unknown == Some(ceiling)
+            && self.second_chance != Some(ceiling)
+            && self.second_chances < SECOND_CHANCES;
+        if gives {
+            (self.unknown, self.second_chance) = (None, Some(ceiling));
+            self.second_chances += 1;
+        }
+        gives
     }
 
     /// The lowest rate that did not pass, whoever was to blame.
@@ -167,7 +197,7 @@ mod tests {
                 found.confirmed && found.rate_per_s < limit && found.rate_per_s > limit * 0.96,
                 "{limit}: {found:?}"
             );
-            assert!(probes <= 20, "{probes} probes for {limit}");
+            assert!(probes <= 28, "{probes} probes for {limit}");
         }
     }
 
@@ -188,6 +218,9 @@ mod tests {
     fn latency_is_a_limit_too() {
         let mut search = Search::new(LIMITS, START);
         let slow = Outcome { loss: 0.0, p99_us: 10_001.0, generator_limited: false };
+        assert_eq!(search.judge(slow), Some(false));
+        assert_eq!(search.capacity().failed_rate_per_s, None, "once may be chance");
+        assert_eq!(search.next().map(|probe| probe.rate_per_s), Some(START));
         assert_eq!(search.judge(slow), Some(false));
         assert_eq!(search.capacity().failed_rate_per_s, Some(START));
     }
@@ -215,6 +248,31 @@ mod tests {
         assert!(!found.generator_limited && found.confirmed);
         let spoilt = probes.iter().filter(|(_, verdict)| verdict.is_none()).count();
         assert!((2..=ALL_REPETITIONS as usize).contains(&spoilt), "{probes:?}");
+    }
+
+    /// Something else runs for a moment, whenever a rate is tried for the first time.
+    #[test]
+    fn a_probe_that_failed_by_chance_is_not_believed() {
+        let undisturbed = search(100_000.0, 100_000.0).0;
+        let mut search = Search::new(LIMITS, START);
+        let mut tried: Vec<f64> = Vec::new();
+        while let Some(Probe { rate_per_s, is_confirmation }) = search.next() {
+            let is_first = is_confirmation || !tried.contains(&rate_per_s);
+            let is_disturbed = is_first && (40_000.0..100_000.0).contains(&rate_per_s) && !is_confirmation;
+            let loss = if is_disturbed || rate_per_s >= 100_000.0 { 0.01 } else { 0.0 };
+            tried.push(rate_per_s);
+            search.judge(Outcome { loss, p99_us: 100.0, generator_limited: false });
+            assert!(tried.len() < 60, "it never ends");
+        }
+        assert_eq!(search.capacity(), undisturbed);
+    }
+
+    /// The load tester is too slow for 160,000/s three times, and then no more.
+    #[test]
+    fn a_rate_that_the_load_tester_did_not_bear_is_tried_once_more() {
+        let (found, _) = search_with(|rate, before| rate == 160_000.0 && before < 3, 300_000.0);
+        assert!(found.confirmed && !found.generator_limited, "{found:?}");
+        assert!(found.rate_per_s > 290_000.0 && found.failed_rate_per_s.is_some(), "{found:?}");
     }
 
     #[test]

@@ -73,6 +73,18 @@ fn the_arithmetic_is_right() {
     assert!(plan.remarks.is_empty());
 }
 
+/// The demand's packets are of 1000 bytes.
+#[test]
+fn a_base_of_other_packets_is_pointed_out() {
+    let remarks = |payload_bytes| {
+        let base = Base { payload_bytes: Some(payload_bytes), ..Base::assumed() };
+        Plan::new(demand(48.0), base).remarks.concat()
+    };
+    assert!(remarks(160.0).contains("packets of 160 bytes, planned are 1000"), "{}", remarks(160.0));
+    assert!(remarks(1600.0).contains("--payload 1000"));
+    assert_eq!(remarks(900.0), "");
+}
+
 #[test]
 fn too_many_ports_for_an_address_are_pointed_out() {
     let remark = |visits| Plan::new(demand(visits), Base::assumed()).remarks.concat();

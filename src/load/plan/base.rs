@@ -12,8 +12,12 @@ pub struct Base {
     pub cpu_us_per_packet: f64,
     /// Memory per allocation.
     pub bytes_per_allocation: f64,
-    /// The highest rate of the server as it was measured.
+    /// The highest rate of the server as it was measured and confirmed; none where the load tester was the limit.
     pub packets_per_s: Option<f64>,
+    /// Payload of the packets that were measured, on average.
+    pub payload_bytes: Option<f64>,
+    /// What speaks against taking it at face value, a sentence each.
+    pub doubts: Vec<String>,
     /// Where these come from, a sentence each.
     pub sources: Vec<String>,
 }
@@ -32,6 +36,8 @@ impl Base {
             cpu_us_per_packet: CPU_US,
             bytes_per_allocation: ALLOCATION_BYTES,
             packets_per_s: None,
+            payload_bytes: None,
+            doubts: Vec::new(),
             sources: vec![cpu, memory],
         }
     }
@@ -70,8 +76,23 @@ impl Base {
             }
             None => sources.extend(base.sources.get(1).cloned()),
         }
+        base.payload_bytes = Some(mean_payload(result)).filter(|bytes| *bytes > 0.0);
         if let Some(capacity) = found {
-            base.packets_per_s = Some(capacity.rate_per_s);
+            base.packets_per_s =
+                Some(capacity.rate_per_s).filter(|_| capacity.confirmed && !capacity.generator_limited);
+            if capacity.generator_limited {
+                base.doubts.push(
+                    "The load tester was the limit of the measured capacity, not the server: how many servers it takes \
+                     cannot be told from it."
+                        .into(),
+                );
+            } else if !capacity.confirmed {
+                base.doubts.push(
+                    "The measured capacity was not confirmed by a longer run: how many servers it takes cannot be told \
+                     from it."
+                        .into(),
+                );
+            }
             let at_least = if capacity.generator_limited { "at least " } else { "" };
             let rate = units::number(capacity.rate_per_s);
             let allocations = units::count(result.plan.allocations.into());
@@ -84,6 +105,12 @@ impl Base {
         base.sources = sources;
         Ok(base)
     }
+}
+
+/// Payload of a packet on average: as received, or, where nothing was, as planned.
+fn mean_payload(result: &LoadResult) -> f64 {
+    let total = result.traffic.as_ref().map(|traffic| &traffic.total).filter(|total| total.received_per_s > 0.0);
+    total.map_or(result.plan.payload_bytes.into(), |total| total.goodput_bits_per_s / 8.0 / total.received_per_s)
 }
 
 /// A UDP socket, its file and its entry in epoll, as the kernel keeps them.
@@ -108,8 +135,16 @@ mod tests {
             generator_limited: true,
         });
         let base = Base::measured(&result).unwrap();
-        assert_eq!((base.cpu_us_per_packet, base.packets_per_s), (CPU_US, Some(200_000.0)));
+        assert_eq!((base.cpu_us_per_packet, base.packets_per_s), (CPU_US, None));
         assert!(base.sources.iter().any(|source| source.contains("at least 200,000")));
+        assert!(base.doubts.concat().contains("The load tester was the limit"), "{:?}", base.doubts);
+        let capacity = result.capacity.as_mut().unwrap();
+        (capacity.generator_limited, capacity.confirmed) = (false, false);
+        let base = Base::measured(&result).unwrap();
+        assert!(base.packets_per_s.is_none() && base.doubts.concat().contains("not confirmed"), "{:?}", base.doubts);
+        result.capacity.as_mut().unwrap().confirmed = true;
+        let base = Base::measured(&result).unwrap();
+        assert_eq!((base.packets_per_s, base.doubts.len()), (Some(200_000.0), 0));
         let mut server = Server { cpu_ns_per_packet: Some(3800.0), ..Server::default() };
         server.memory.per_allocation_bytes = Some(1900.0);
         result.server = Some(server);

@@ -91,6 +91,9 @@ const DYNAMIC_PORTS: f64 = 16_384.0;
 /// Ports of one address above those that are reserved for the system.
 const USER_PORTS: f64 = 64_512.0;
 
+/// Payloads that differ by more than this factor cost differently.
+const PAYLOADS_APART: f64 = 1.5;
+
 impl Media {
     /// At `bits_per_s`: a call's voice, and the rest in full packets.
     pub fn of_bitrate(bits_per_s: f64) -> Self {
@@ -115,7 +118,9 @@ impl From<Profile> for Media {
 impl Plan {
     /// Works it out.
     pub fn new(demand: Demand, base: Base) -> Self {
-        let mut plan = Self { demand, base, lines: Vec::new(), remarks: Vec::new() };
+        let remarks = base.doubts.clone();
+        let mut plan = Self { demand, base, lines: Vec::new(), remarks };
+        plan.compare_payloads();
         let calls = plan.calls();
         let allocations = plan.ports(calls);
         let packets = plan.traffic(calls);
@@ -131,6 +136,19 @@ impl Plan {
     fn put(&mut self, key: &'static str, value: f64, unit: &'static str, because: String) -> f64 {
         self.lines.push(Line { key, value, unit, because });
         value
+    }
+
+    /// Says so where the base was measured with other packets than are planned.
+    fn compare_payloads(&mut self) {
+        let Media { bits_per_s, packets_per_s, .. } = self.demand.media;
+        let Some(measured) = self.base.payload_bytes.filter(|_| packets_per_s > 0.0) else { return };
+        let planned = bits_per_s / 8.0 / packets_per_s;
+        if planned > measured * PAYLOADS_APART || measured > planned * PAYLOADS_APART {
+            self.remarks.push(format!(
+                "Measured were packets of {measured:.0} bytes, planned are {planned:.0} on average: measure again with \
+                 --payload {planned:.0}."
+            ));
+        }
     }
 
     fn calls(&mut self) -> f64 {
