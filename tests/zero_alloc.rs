@@ -1,4 +1,5 @@
-//! A relayed packet takes no memory from the heap: neither in the relay server nor in the engine around it.
+//! A relayed packet takes no memory from the heap: neither in the relay server nor in the engine around it, nor in the
+//! load tester that measures them.
 //!
 //! The allocator counts what watched threads ask for. A worker thread is watched from the moment it makes its server.
 #![cfg(feature = "server")]
@@ -11,11 +12,13 @@ use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::num::NonZeroUsize;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sans_io::{Client, TestPolicy, World, channel_message, message, settings};
+use sans_io::{Client, TestPolicy, World, channel_message, message, password_of, settings};
 use turnkeep::engine::{Clock, Engine, EngineConfig, RelayConfig, SystemEntropy};
+use turnkeep::load;
+use turnkeep::load::credential::Credentials;
 use turnkeep::relay::limits::MAX_REPLY;
 use turnkeep::relay::seam::EventSink;
 use turnkeep::relay::{ClientAddr, Event, PeerAddr, PeerVerdict, Server, ServerAddr, Verdict};
@@ -138,6 +141,44 @@ fn a_worker_relays_on_loopback_without_an_allocation() {
     assert_eq!(allocations, 0);
     assert!(engine.stop(Duration::from_secs(5)).late == 0);
     assert!(ALLOCATIONS.load(Ordering::Relaxed) > 0, "the worker was watched: to stop it takes an audit event");
+}
+
+/// A pause to make room for a vector would be taken for one of the server.
+#[test]
+fn a_load_tester_sends_and_counts_without_an_allocation() {
+    let _alone = ALONE.lock().unwrap();
+    let listen = vec!["127.0.0.1:0".parse().unwrap()];
+    let relay_v4 = Some(RelayConfig::at(Ipv4Addr::LOCALHOST));
+    let config = EngineConfig { workers: NonZeroUsize::new(1), relay_v4, ..EngineConfig::new(listen) };
+    let policy = TestPolicy::new(1);
+    let server = move |_| Server::new(settings(), policy.clone(), SystemEntropy::new().unwrap());
+    let engine = Engine::start(&config, Clock::start(), server, |_| Forget).unwrap();
+    let credentials = Credentials::User { name: "alice".into(), password: password_of("alice").to_owned().into() };
+    let load = load::Settings {
+        allocations: Some(1),
+        rate: Some(2000.0),
+        duration: Duration::from_secs(4),
+        warmup: Duration::ZERO,
+        peer: Some(Ipv4Addr::LOCALHOST.into()),
+        ..load::Settings::new(engine.listening()[0].address, credentials)
+    };
+    let (mut seconds, mut before, mut during) = (0, 0, None);
+    // It is told at the end of each second, by the thread that sends: two of them are watched from end to end.
+    let mut observer = |progress: &load::Progress| {
+        seconds += u32::from(progress.phase == "traffic");
+        if seconds == 1 {
+            before = ALLOCATIONS.load(Ordering::Relaxed);
+            WATCHED.set(true);
+        } else if seconds == 3 && during.is_none() {
+            drop(std::hint::black_box(Box::new(1)));
+            WATCHED.set(false);
+            during = Some(ALLOCATIONS.load(Ordering::Relaxed) - before);
+        }
+    };
+    let result = load::run(&load, &AtomicBool::new(false), &mut observer).unwrap();
+    assert_eq!(during, Some(1), "that of this test, which shows that it is watched");
+    assert!(result.traffic.is_some_and(|traffic| traffic.total.received > 4000), "{:?}", result.errors);
+    assert_eq!(engine.stop(Duration::from_secs(5)).late, 0);
 }
 
 struct Forget;

@@ -181,6 +181,6 @@ impl Network {
 }
 
 /// ChannelData (RFC 8656 §12.4).
-fn is_data(packet: &[u8]) -> bool {
+pub(crate) fn is_data(packet: &[u8]) -> bool {
     packet.first().is_some_and(|first| (0x40..=0x4F).contains(first))
 }

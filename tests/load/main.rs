@@ -15,6 +15,7 @@ mod command;
 mod compare;
 mod document;
 mod honesty;
+mod latency;
 mod plan;
 mod profiles;
 mod readme;
