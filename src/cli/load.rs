@@ -25,7 +25,7 @@ pub(super) use value::{rate, share};
 
 use super::out;
 use crate::load::credential::Credentials;
-use crate::load::report::html;
+use crate::load::report::{html, mend};
 use crate::load::result::{Ended, LoadResult};
 use crate::load::settings::{Limits, Settings, TlsSettings, Transport};
 use crate::load::summary::summary;
@@ -82,7 +82,11 @@ impl Load {
             return out::fail(format_args!("cannot write {}: {error}", file.display()));
         }
         if result.ended == Ended::SetupFailed {
-            let errors: Vec<_> = result.errors.iter().map(|(what, count)| format!("{what} ({count} times)")).collect();
+            let said = |(what, count): (&String, &u64)| match mend(what) {
+                "" => format!("{what} ({count} times)"),
+                mend => format!("{what} ({count} times; {mend})"),
+            };
+            let errors: Vec<_> = result.errors.iter().map(said).collect();
             return out::fail(format_args!("no allocation came into being: {}", errors.join(", ")));
         }
         if result.ended == Ended::Interrupted {

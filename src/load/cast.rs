@@ -172,6 +172,7 @@ impl Cast {
         match what {
             Outcome::Done { took_ns } => self.log.times.entry(step).or_default().note(*took_ns),
             Outcome::Closed(why) => self.log.error(format!("{} {why}", step.name())),
+            Outcome::Refused(0) => self.log.error(format!("{} unintelligible", step.name())),
             Outcome::Refused(code) => self.log.error(format!("{} {code}", step.name())),
             Outcome::TimedOut => self.log.error(format!("{} timeout", step.name())),
         }

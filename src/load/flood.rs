@@ -150,8 +150,11 @@ impl Tally {
                 self.bytes_in += bytes.len() as u64;
                 self.times.note(now.saturating_sub(u64::from_be_bytes(*due)));
                 let code = message.get::<ErrorCode<'_>>().ok().flatten().map_or(0, |error| error.code);
-                if (message.class(), code) != (Class::Error, 401) {
-                    cast.note_errors(format!("flood {code}"), 1);
+                match (message.class(), code) {
+                    (Class::Error, 401) => {}
+                    (Class::Success, _) => cast.note_errors("flood allocated".into(), 1),
+                    (_, 0) => cast.note_errors("flood unintelligible".into(), 1),
+                    (_, code) => cast.note_errors(format!("flood {code}"), 1),
                 }
             },
         )

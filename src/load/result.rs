@@ -8,6 +8,7 @@ mod machine;
 
 use std::collections::BTreeMap;
 
+pub(in crate::load) use machine::MEMORY_GRAIN_BYTES;
 pub use machine::{Generator, KernelCounters, KernelMemory, Server, ServerMemory};
 use serde::{Deserialize, Serialize};
 

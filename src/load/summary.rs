@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::report::mend;
 use super::result::{Capacity, Churn, Count, Ended, Latency, LoadResult};
 use super::units::micros;
 
@@ -72,7 +73,11 @@ fn write(result: &LoadResult, out: &mut String) -> std::fmt::Result {
     }
     write_server(result, out)?;
     for (what, count) in &result.errors {
-        writeln!(out, "error      {what}: {count}")?;
+        let mend = match mend(what) {
+            "" => String::new(),
+            mend => format!(" ({mend})"),
+        };
+        writeln!(out, "error      {what}: {count}{mend}")?;
     }
     for remark in &result.generator.remarks {
         writeln!(out, "remark     {remark}")?;
@@ -130,10 +135,13 @@ fn write_server(result: &LoadResult, out: &mut String) -> std::fmt::Result {
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let [before, allocated, freed] = [memory.before_bytes, memory.allocated_bytes, memory.freed_bytes].map(mib);
     write!(out, "memory     {before:.1} MiB before, {allocated:.1} allocated, {freed:.1} freed ({})", memory.source)?;
-    if let Some(each) = memory.per_allocation_bytes {
-        write!(out, "; {each:.0} bytes per allocation")?;
+    match (memory.per_allocation_bytes, memory.measurable_per_allocation()) {
+        (_, Some(each)) => write!(out, "; {each:.0} bytes per allocation")?,
+        (Some(_), None) => write!(out, "; per allocation not measurable: too few for what comes and goes")?,
+        (None, None) => {}
     }
-    if let Some(each) = memory.kernel.as_ref().and_then(|kernel| kernel.slab_per_allocation_bytes) {
+    let slab = memory.kernel.as_ref().and_then(|kernel| kernel.slab_per_allocation_bytes);
+    if let Some(each) = slab.filter(|each| *each > 0.0) {
         write!(out, ", {each:.0} more of the kernel's (slab, whole host)")?;
     }
     writeln!(out)
@@ -146,4 +154,36 @@ fn times(latency: &Latency) -> String {
     let Latency { p50_us, p99_us, p99_9_us, p99_99_us, max_us, .. } = *latency;
     let [p50, p99, p999, p9999, max] = [p50_us, p99_us, p99_9_us, p99_99_us, max_us].map(micros);
     format!("p50 {p50}, p99 {p99}, p99.9 {p999}, p99.99 {p9999}, max {max}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::result::{Server, ServerMemory};
+
+    fn of(before_bytes: u64, allocated_bytes: u64, each: f64) -> String {
+        let memory =
+            ServerMemory { before_bytes, allocated_bytes, per_allocation_bytes: Some(each), ..ServerMemory::default() };
+        summary(&LoadResult { server: Some(Server { memory, ..Server::default() }), ..LoadResult::empty() })
+    }
+
+    #[test]
+    fn what_is_lost_in_noise_is_not_told_as_a_figure() {
+        assert!(of(20_000_000, 19_972_350, -2765.0).contains("per allocation not measurable"));
+        assert!(of(20_000_000, 20_040_000, 4000.0).contains("per allocation not measurable"), "less than some pages");
+        assert!(of(20_000_000, 20_200_000, 2000.0).contains("; 2000 bytes per allocation"));
+    }
+
+    #[test]
+    fn errors_say_what_they_mean() {
+        let mut result = LoadResult::empty();
+        for what in ["allocate 486", "allocate unintelligible", "flood allocated", "packet before its allocation"] {
+            result.errors.insert(what.into(), 3);
+        }
+        let text = summary(&result);
+        for meaning in ["raise the server's limit", "is it a TURN server", "require credentials", "later than planned"]
+        {
+            assert!(text.contains(meaning), "{meaning}: {text}");
+        }
+    }
 }

@@ -82,7 +82,7 @@ fn conditions_on_ratios_set_the_exit_code() {
 #[test]
 fn a_page_is_written_beside_the_table() {
     let [a, b] = sides();
-    let (output, directory) = compare([&a.result, &b.result], &["--html", "c.html", "--noise", "50%"]);
+    let (output, directory) = compare([&a.result, &b.result], &["--report", "c.html", "--noise", "50%"]);
     assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("more than 50 %"));
     let page = std::fs::read_to_string(directory.path().join("c.html")).expect("a page");
     assert!(page.contains("b against a") && page.ends_with("</html>\n"));

@@ -29,7 +29,7 @@ pub(in crate::cli) struct Compare {
     noise: f64,
     /// Write the comparison with plots: one HTML file that needs nothing else
     #[arg(long, value_name = "FILE.html")]
-    html: Option<PathBuf>,
+    report: Option<PathBuf>,
 }
 
 const COMPARE_HELP: &str = "\
@@ -48,7 +48,7 @@ impl Compare {
             (Err(sentence), _) | (_, Err(sentence)) => return out::fail(sentence),
         };
         let comparison = Comparison::new(a, b, self.noise, &self.fail_if);
-        if let Some(file) = &self.html {
+        if let Some(file) = &self.report {
             let written = report::write(Some(file), &html(&comparison));
             if written != ExitCode::SUCCESS {
                 return written;

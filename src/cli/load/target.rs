@@ -8,6 +8,9 @@ use crate::load::settings::Transport;
 const PORT: u16 = 3478;
 const TLS_PORT: u16 = 5349;
 
+/// How to write one.
+const MEND: &str = "write HOST, HOST:PORT, or a URI without slashes such as turn:HOST:PORT or turns:HOST (RFC 7065)";
+
 /// A server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
@@ -38,17 +41,19 @@ pub(super) fn resolve(target: &str, transport: Option<Transport>) -> Result<Targ
     };
     let address = match host.parse::<IpAddr>() {
         Ok(ip) => SocketAddr::new(ip, port),
-        Err(_) => look_up(host, port).map_err(|error| format!("\"{target}\" is no server's address: {error}"))?,
+        Err(_) if host.is_empty() => return Err(format!("\"{target}\" names no server; {MEND}")),
+        Err(_) => look_up(host, port).map_err(|error| format!("\"{host}\" is no server's address: {error}; {MEND}"))?,
     };
     Ok(Target { address, transport, host: host.to_owned() })
 }
 
 /// What a URI says, or what is none.
 fn uri(target: &str) -> Result<(&str, Option<Transport>), String> {
-    let (rest, is_secure) = match (target.strip_prefix("turn:"), target.strip_prefix("turns:")) {
-        (Some(rest), _) => (rest, false),
-        (_, Some(rest)) => (rest, true),
-        (None, None) => return Ok((target, None)),
+    // Schemes are written in any case (RFC 3986 §3.1).
+    let (rest, is_secure) = match target.split_once(':') {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("turn") => (rest, false),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("turns") => (rest, true),
+        _ => return Ok((target, None)),
     };
     let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
     let transport = match (query.strip_prefix("transport="), is_secure) {
@@ -107,6 +112,7 @@ mod tests {
         for (target, address, transport) in [
             ("turn:127.0.0.1", "127.0.0.1:3478", Transport::Udp),
             ("turn:127.0.0.1:99?transport=tcp", "127.0.0.1:99", Transport::Tcp),
+            ("TURN:127.0.0.1", "127.0.0.1:3478", Transport::Udp),
             ("turns:[::1]", "[::1]:5349", Transport::Tls),
             ("turns:127.0.0.1:443?transport=tcp", "127.0.0.1:443", Transport::Tls),
         ] {
@@ -114,6 +120,9 @@ mod tests {
         }
         assert!(found("turns:127.0.0.1?transport=udp").is_err_and(|error| error.contains("DTLS")));
         assert!(found("turn:127.0.0.1?transport=sctp").is_err_and(|error| error.contains("sctp")));
+        for (target, why) in [("turn:", "names no server"), ("", "names no server"), ("turn://127.0.0.1", "slashes")] {
+            assert!(found(target).is_err_and(|error| error.contains(why) && error.contains("turn:HOST")), "{target}");
+        }
         assert!(found("turn:127.0.0.1?ttl=3").is_err_and(|error| error.contains("ttl=3")));
     }
 

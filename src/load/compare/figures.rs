@@ -3,7 +3,7 @@
 use super::Row;
 use super::meaning::{Good, Meaning, quantiles_apart, seconds_apart};
 use crate::load::report::outcome::steps_in_order;
-use crate::load::result::{Capacity, Latency, LoadResult, Second, Server};
+use crate::load::result::{Capacity, Latency, LoadResult, MEMORY_GRAIN_BYTES, Second, Server};
 use crate::load::units;
 
 /// A percentile's name, its quantile, and how it is found.
@@ -16,8 +16,6 @@ const QUANTILES: &[Percentile] = &[
     ("p99.9", 0.999, |latency| latency.p99_9_us),
     ("p99.99", 0.9999, |latency| latency.p99_99_us),
 ];
-/// Memory is counted in pages, of many lists: less than this in all is no difference.
-const MEMORY_GRAIN_BYTES: f64 = 65_536.0;
 
 /// All that was measured in either.
 pub(super) fn figures(a: &LoadResult, b: &LoadResult, noise: f64) -> Vec<Row> {
@@ -80,7 +78,7 @@ impl Table<'_> {
         let cpu_apart = seconds_apart(&seconds(self.a, each), &seconds(self.b, each));
         let cpu = both(|server| server.cpu_ns_per_packet.map(|cpu| cpu / 1e3));
         let share = both(|server| Some(server.cpu_share));
-        let memory = both(|server| server.memory.per_allocation_bytes.filter(|each| *each > 0.0));
+        let memory = both(|server| server.memory.measurable_per_allocation());
         let loaded = both(|server| Some(server.memory.loaded_bytes as f64));
         let freed = both(|server| Some(server.memory.freed_bytes as f64));
         let grain = match memory {

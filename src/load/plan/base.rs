@@ -62,7 +62,7 @@ impl Base {
             None if found.is_none() => return Err("it has neither a capacity nor the server's CPU time".into()),
             None => sources.extend(base.sources.first().cloned()),
         }
-        match server.and_then(|server| server.memory.per_allocation_bytes).filter(|each| *each > 0.0) {
+        match server.and_then(|server| server.memory.measurable_per_allocation()) {
             Some(each) => {
                 // What the kernel keeps for a socket is not in the process's memory.
                 let slab = server.and_then(|server| server.memory.kernel.as_ref()?.slab_per_allocation_bytes);
@@ -147,6 +147,7 @@ mod tests {
         assert_eq!((base.packets_per_s, base.doubts.len()), (Some(200_000.0), 0));
         let mut server = Server { cpu_ns_per_packet: Some(3800.0), ..Server::default() };
         server.memory.per_allocation_bytes = Some(1900.0);
+        server.memory.allocated_bytes = 1 << 20;
         result.server = Some(server);
         let base = Base::measured(&result).unwrap();
         assert_eq!((base.cpu_us_per_packet, base.bytes_per_allocation), (3.8, 3948.0));

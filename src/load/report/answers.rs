@@ -20,6 +20,10 @@ const MEANINGS: &[(&str, &str)] = &[
     ("486", "Allocation Quota Reached: raise the server's limit for each user, or use a secret instead of one user"),
     ("500", "Server Error"),
     ("508", "Insufficient Capacity: too few relay ports or descriptors"),
+    ("unintelligible", "the answer lacks what it must have: is it a TURN server, and is this its port?"),
+    ("allocated", "an allocation for somebody without credentials: let the server require credentials"),
+    ("before its allocation", "the allocation came later than planned, or not at all: see setup"),
+    ("lost", "the other of the pair got no allocation"),
     ("timeout", "no answer after all retransmissions: lost, or the server was too busy"),
 ];
 
@@ -34,12 +38,14 @@ pub(super) fn section(errors: &BTreeMap<String, u64>, page: &mut Page) {
             Cell::new(asked.replace('_', " ")),
             Cell::new(answer),
             Cell::new(units::count(*count)),
-            Cell::prose(meaning(answer)),
+            Cell::prose(mend(what)),
         ]
     };
     page.table(&["asked", "answer", "times", "meaning"], &errors.iter().map(row).collect::<Vec<_>>());
 }
 
-fn meaning(answer: &str) -> &'static str {
+/// What the error `what` means to whoever tests, and what helps; empty, where nobody knows.
+pub fn mend(what: &str) -> &'static str {
+    let answer = what.split_once(' ').map_or("", |(_, answer)| answer);
     MEANINGS.iter().find(|(code, _)| *code == answer).map_or("", |(_, meaning)| meaning)
 }

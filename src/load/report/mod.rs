@@ -8,6 +8,8 @@ pub(super) mod setting;
 pub(super) mod traffic;
 pub(super) mod verdict;
 
+pub use answers::mend;
+
 use super::result::LoadResult;
 use super::units;
 use page::Page;

@@ -23,7 +23,7 @@ pub(super) fn server(result: &LoadResult, page: &mut Page) {
     let cells = [memory.before_bytes, memory.allocated_bytes, memory.loaded_bytes, memory.freed_bytes];
     let mut row = vec![Cell::new(format!("memory ({})", memory.source))];
     row.extend(cells.map(|bytes| Cell::new(units::bytes(bytes as f64))));
-    row.push(Cell::new(memory.per_allocation_bytes.filter(|each| *each > 0.0).map_or("–".to_owned(), units::bytes)));
+    row.push(Cell::new(memory.measurable_per_allocation().map_or("–".to_owned(), units::bytes)));
     let kernel = memory.kernel.as_ref().map(|kernel| {
         let bytes = |bytes: u64| Cell::new(units::bytes(bytes as f64));
         let each = kernel.slab_per_allocation_bytes.filter(|each| *each > 0.0).map_or("–".to_owned(), units::bytes);

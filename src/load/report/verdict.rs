@@ -141,8 +141,7 @@ pub(super) fn tiles(result: &LoadResult) -> Vec<(String, String, Tone)> {
         if let Some(cpu) = server.cpu_ns_per_packet {
             tile(units::micros(cpu / 1e3), "server CPU per packet", Tone::Plain);
         }
-        // Of few allocations the difference is noise, and may be below 0.
-        if let Some(each) = server.memory.per_allocation_bytes.filter(|each| *each > 0.0) {
+        if let Some(each) = server.memory.measurable_per_allocation() {
             tile(units::bytes(each), "memory per allocation", Tone::Plain);
         }
     }

@@ -46,6 +46,17 @@ pub struct ServerMemory {
     pub kernel: Option<KernelMemory>,
 }
 
+/// Memory is counted in pages, of many lists: less than this in all is no difference.
+pub(in crate::load) const MEMORY_GRAIN_BYTES: f64 = 65_536.0;
+
+impl ServerMemory {
+    /// What an allocation takes, where that stands out from what pages and lists come and go by.
+    pub fn measurable_per_allocation(&self) -> Option<f64> {
+        let grown = self.allocated_bytes as f64 - self.before_bytes as f64;
+        self.per_allocation_bytes.filter(|_| grown > MEMORY_GRAIN_BYTES)
+    }
+}
+
 /// The kernel's memory for its own objects (`Slab` of `/proc/meminfo`), and the UDP sockets of the server's network
 /// namespace (`/proc/PID/net/sockstat`). Both are counted for everybody, not for a process: they mean the server only
 /// on a host that is quiet otherwise. The sockets of the load tester were there before.
