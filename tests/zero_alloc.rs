@@ -153,7 +153,7 @@ fn a_load_tester_sends_and_counts_without_an_allocation() {
     let policy = TestPolicy::new(1);
     let server = move |_| Server::new(settings(), policy.clone(), SystemEntropy::new().unwrap());
     let engine = Engine::start(&config, Clock::start(), server, |_| Forget).unwrap();
-    let credentials = Credentials::User { name: "alice".into(), password: password_of("alice").to_owned().into() };
+    let credentials = Credentials::User { name: "alice".into(), password: password_of("alice").into() };
     let load = load::Settings {
         allocations: Some(1),
         rate: Some(2000.0),

@@ -1,9 +1,9 @@
 //! The search for the highest rate within limits: doubling until one fails, then halving the distance, then a longer
 //! run that confirms it.
 //!
-//! A probe that fails is repeated once before it is believed: something else may have run for a moment. One in which the
-//! load tester was the limit says nothing about the server. It is repeated; if that does not help, its rate bounds where
-//! the search looks, is tried once more when nothing else is left, and the capacity found below it is "at least".
+//! A probe that fails is repeated once before it is believed: something else may have run for a moment. One in which
+//! the load tester was the limit says nothing about the server. It is repeated; if that does not help, its rate bounds
+//! where the search looks, is tried once more when nothing else is left, and the capacity found below it is "at least".
 
 use super::result::Capacity;
 use super::settings::Limits;

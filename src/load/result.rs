@@ -188,8 +188,8 @@ pub struct TransportFacts {
 /// How the allocations came into being.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Setup {
-    /// Allocations that took part in the traffic, or were held idle, of those that the plan asks for. None where none is
-    /// held (of cycles, of a flood), and in results of earlier versions.
+    /// Allocations that took part in the traffic, or were held idle, of those that the plan asks for. None where none
+    /// is held (of cycles, of a flood), and in results of earlier versions.
     pub took_part: Option<u32>,
     /// Clients that began.
     pub attempted: u64,

@@ -16,9 +16,9 @@ use crate::load::threshold::Threshold;
 ///
 /// Any server over UDP, TCP or TLS: turnkeep, coturn, pion and others. Packets leave by a schedule that waits for
 /// nobody, each with a number and its time, and are counted where they arrive: loss, duplicates, order, misdelivery,
-/// latency from the intended time on. Unless asked for more it takes 30 seconds, 10,000 packets/s or 1,000
-/// cycles/s in all and 100 allocations, and it loads this host and private networks alone. Ctrl-C ends it with the result so far; allocations
-/// are given back.
+/// latency from the intended time on. Unless asked for more it takes 30 seconds, 10,000 packets/s or 1,000 cycles/s in
+/// all and 100 allocations, and it loads this host and private networks alone. Ctrl-C ends it with the result so far;
+/// allocations are given back.
 #[derive(Debug, Args)]
 #[command(after_help = LOAD_HELP, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(disable_help_subcommand = true)]
