@@ -145,6 +145,7 @@ fn a_wrong_external_address_is_found() {
         "fault",
         &["packets come from 127.0.0.1", "192.0.2.55", "is wrong", "external-ip", "advertise"],
     );
+    assert_eq!(probed.all("fault"), ["send"]);
     let probed = server.probe(&["--negative=never", "--expect-relayed", "127.0.0.1"]);
     probed.says("allocate", "fault", &["expected was 127.0.0.1", "external-ip"]);
 }
