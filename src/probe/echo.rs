@@ -198,7 +198,7 @@ impl Trip {
         Self::go(client, relayed, far, Some(channel), len)
     }
 
-    /// There and back, each tried twice.
+    /// There and back, each way tried twice.
     fn go(
         client: &mut Client,
         relayed: SocketAddr,
@@ -221,7 +221,7 @@ impl Trip {
         }
         // Does the way that the packet came from lead back?
         if let Some((_, from)) = trip.out.filter(|(_, from)| *from != relayed) {
-            trip.detour = back(client, far, from, channel, len).ok().flatten().is_some();
+            trip.detour = (0..TRIES).any(|_| back(client, far, from, channel, len).is_ok_and(|took| took.is_some()));
         }
         trip
     }
