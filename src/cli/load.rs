@@ -4,6 +4,7 @@ mod arguments;
 mod compare;
 mod live;
 mod names;
+mod output;
 mod report;
 mod target;
 mod value;
@@ -19,13 +20,14 @@ use std::time::Duration;
 pub(super) use arguments::Load;
 use arguments::LoadCommand;
 use names::ProfileName;
+use output::Outputs;
 use target::{Target, resolve};
 use value::Pace;
 pub(super) use value::{rate, share};
 
 use super::out;
+use crate::load::answer::in_words;
 use crate::load::credential::Credentials;
-use crate::load::report::{html, mend};
 use crate::load::result::{Ended, LoadResult};
 use crate::load::settings::{Limits, Settings, TlsSettings, Transport};
 use crate::load::summary::summary;
@@ -48,6 +50,11 @@ impl Load {
     fn measure(&self) -> ExitCode {
         let settings = match self.settings() {
             Ok(settings) => settings,
+            Err(sentence) => return out::refuse(sentence),
+        };
+        // Before the run: what cannot be written shall not cost it.
+        let outputs = match Outputs::check(self.json.as_deref(), self.report.as_deref()) {
+            Ok(outputs) => outputs,
             Err(sentence) => return out::fail(sentence),
         };
         let stop = match stop_on_signal() {
@@ -58,44 +65,9 @@ impl Load {
         let measured = crate::load::run(&settings, &stop, &mut |progress| view.note(progress));
         view.close();
         match measured {
-            Ok(result) => self.conclude(&result),
+            Ok(result) => conclude(&outputs, &result),
             Err(sentence) => out::fail(sentence),
         }
-    }
-
-    fn conclude(&self, result: &LoadResult) -> ExitCode {
-        let json = match serde_json::to_string_pretty(result) {
-            Ok(json) => json + "\n",
-            Err(error) => return out::fail(format_args!("cannot write the result: {error}")),
-        };
-        let printed = match &self.json {
-            Some(file) if is_dash(file) => out::print(&json),
-            Some(file) => match fs::write(file, json) {
-                Ok(()) => out::print(&summary(result)),
-                Err(error) => return out::fail(format_args!("cannot write {}: {error}", file.display())),
-            },
-            None => out::print(&summary(result)),
-        };
-        if let Some(file) = &self.report
-            && let Err(error) = fs::write(file, html(result))
-        {
-            return out::fail(format_args!("cannot write {}: {error}", file.display()));
-        }
-        if result.ended == Ended::SetupFailed {
-            let said = |(what, count): (&String, &u64)| match mend(what) {
-                "" => format!("{what} ({count} times)"),
-                mend => format!("{what} ({count} times; {mend})"),
-            };
-            let errors: Vec<_> = result.errors.iter().map(said).collect();
-            return out::fail(format_args!("no allocation came into being: {}", errors.join(", ")));
-        }
-        if result.ended == Ended::Interrupted {
-            return ExitCode::from(INTERRUPTED);
-        }
-        if result.thresholds.iter().any(|judged| judged.failed) {
-            return ExitCode::from(CONDITION_HOLDS);
-        }
-        printed
     }
 
     fn settings(&self) -> Result<Settings, String> {
@@ -167,6 +139,28 @@ impl Load {
             _ => Err("the clients need credentials: give --secret-file, or --user and --password-file".into()),
         }
     }
+}
+
+fn conclude(outputs: &Outputs, result: &LoadResult) -> ExitCode {
+    // One document on standard output is not mixed with another.
+    let mut ended = match outputs.take_standard_output() {
+        true => ExitCode::SUCCESS,
+        false => out::print(&summary(result)),
+    };
+    for sentence in outputs.write(result) {
+        ended = out::fail(sentence);
+    }
+    if result.ended == Ended::SetupFailed {
+        let errors: Vec<_> = result.errors.iter().map(|(what, count)| in_words(what, *count)).collect();
+        return out::fail(format_args!("no allocation came into being: {}", errors.join("; ")));
+    }
+    if ended == ExitCode::SUCCESS && result.ended == Ended::Interrupted {
+        return ExitCode::from(INTERRUPTED);
+    }
+    if ended == ExitCode::SUCCESS && result.thresholds.iter().any(|judged| judged.failed) {
+        return ExitCode::from(CONDITION_HOLDS);
+    }
+    ended
 }
 
 /// What a file says, without the line's end.

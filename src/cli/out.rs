@@ -4,6 +4,9 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+/// The exit code for arguments that were not understood, as clap has it.
+const NOT_UNDERSTOOD: u8 = 2;
+
 /// Writes `text` to standard output; success, unless nobody can read it.
 pub(super) fn print(text: &str) -> ExitCode {
     let mut out = io::stdout().lock();
@@ -19,6 +22,12 @@ pub(super) fn print(text: &str) -> ExitCode {
 pub(super) fn fail(sentence: impl Display) -> ExitCode {
     complain(format_args!("turnkeep: error: {sentence}"));
     ExitCode::FAILURE
+}
+
+/// The same where it is the arguments that make no sense.
+pub(super) fn refuse(sentence: impl Display) -> ExitCode {
+    fail(sentence);
+    ExitCode::from(NOT_UNDERSTOOD)
 }
 
 /// Writes lines to standard error.

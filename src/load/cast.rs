@@ -33,6 +33,10 @@ struct Log {
     succeeded: u64,
     failed: u64,
     retransmissions: u64,
+    /// Clients whose first request was answered, however.
+    answered: u64,
+    /// Datagrams from the server that are no answers.
+    nonsense: u64,
     times: BTreeMap<Step, Times>,
     total: Times,
     errors: BTreeMap<String, u64>,
@@ -169,6 +173,8 @@ impl Cast {
 
     fn note(&mut self, number: u32, told: Told, now_ns: u64) {
         let Told { step, ref what } = told;
+        let is_answer = matches!(what, Outcome::Done { .. } | Outcome::Refused(_));
+        self.log.answered += u64::from(is_answer && matches!(step, Step::Challenge | Step::Binding));
         match what {
             Outcome::Done { took_ns } => self.log.times.entry(step).or_default().note(*took_ns),
             Outcome::Closed(why) => self.log.error(format!("{} {why}", step.name())),
@@ -206,6 +212,22 @@ impl Cast {
         self.log.errors_of(what, count);
     }
 
+    /// A datagram came from the server that is neither STUN nor ChannelData: nobody's, so false.
+    pub(super) fn note_nonsense(&mut self) -> bool {
+        self.log.nonsense += 1;
+        false
+    }
+
+    /// How many of these there were.
+    pub(super) fn nonsense(&self) -> u64 {
+        self.log.nonsense
+    }
+
+    /// Clients that began, and those of them whose first request was answered, however.
+    pub(super) fn begun_and_answered(&self) -> (u64, u64) {
+        (self.log.attempted, self.log.answered)
+    }
+
     /// When something is due next, if nothing comes in.
     pub(super) fn next_timer(&self) -> Option<u64> {
         if !self.due.is_empty() {
@@ -237,7 +259,8 @@ impl Log {
     fn new() -> Self {
         let (attempted, succeeded, failed, retransmissions) = (0, 0, 0, 0);
         let (times, total, errors) = (BTreeMap::new(), Times::new(), BTreeMap::new());
-        Self { attempted, succeeded, failed, retransmissions, times, total, errors }
+        let (answered, nonsense) = (0, 0);
+        Self { attempted, succeeded, failed, retransmissions, answered, nonsense, times, total, errors }
     }
 
     fn error(&mut self, what: String) {

@@ -19,6 +19,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 pub(super) use self::connection::News;
+pub(super) use self::side::source_of;
 use self::side::{CLIENT_BASE, Kind, PEER_BASE, Queued, Side, route_to};
 use self::streams::Streams;
 use super::result::TransportFacts;

@@ -140,7 +140,10 @@ impl Tally {
         fleet.receive(
             || clock.now(),
             |now, incoming, bytes| {
-                let Ok(message) = Message::parse(bytes) else { return };
+                let Ok(message) = Message::parse(bytes) else {
+                    let _ = incoming.source == target && cast.note_nonsense();
+                    return;
+                };
                 let TransactionId(id) = message.transaction_id();
                 let (Some((stamp, due)), true) = (id.split_first_chunk::<4>(), incoming.source == target) else {
                     return;

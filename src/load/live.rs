@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 
 use super::result::Second;
-use super::session::Progress;
+use super::session::{Progress, Standing};
 use super::units;
 
 /// Seconds that the sparkline shows.
 const REMEMBERED: usize = 60;
+/// So long a server may take for its first answer before a word is said about it.
+const SILENCE_S: f64 = 1.8;
 const BAR: usize = 30;
 const SPARKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
@@ -77,6 +79,11 @@ impl Live {
     }
 
     fn made(&self) -> Option<String> {
+        if let Some(last) = self.last.as_ref()
+            && let Some(clients) = last.clients
+        {
+            return Some(standing(&clients, last.elapsed_s));
+        }
         let last = self.last.as_ref().filter(|last| last.done > 0)?;
         Some(format!("{} done, {}/s", units::count(last.done), units::number(self.done_per_s.round())))
     }
@@ -98,10 +105,20 @@ impl Live {
     }
 
     fn times(&self) -> Option<String> {
-        let second = self.seconds.back()?;
+        let second = self.seconds.back().filter(|second| second.received > 0)?;
         let [p50, p99, max] = [second.p50_us, second.p99_us, second.max_us].map(units::micros);
         Some(format!("p50 {p50}, p99 {p99}, max {max}"))
     }
+}
+
+/// How far the clients are, and that a server is silent.
+fn standing(clients: &Standing, elapsed_s: f64) -> String {
+    let Standing { target, wanted, begun, answered } = *clients;
+    if answered == 0 && elapsed_s >= SILENCE_S {
+        return format!("nothing has answered at {target} yet");
+    }
+    let [wanted, begun, answered] = [wanted, begun, answered].map(units::count);
+    format!("{answered} answered of {begun} begun of {wanted}")
 }
 
 fn bar(share: f64) -> String {
@@ -139,6 +156,7 @@ mod tests {
             elapsed_s: f64::from(at_s + 1),
             length_s: Some(30.0),
             rate_per_s: 10_000.0,
+            clients: None,
             done: 0,
             second: Some(second(at_s, 9_900, 90.0 * f64::from(at_s + 1))),
             settled: at_s.checked_sub(1).map(|at_s| second(at_s, 9_999, 90.0)),
@@ -155,6 +173,30 @@ mod tests {
         let expected = "traffic 2 of 30 s; 9,990/s received of 10,000/s, 12.8 Mbit/s, 0.01 % lost, server 7 % of a \
                         core; p50 40.0 µs, p99 180 µs, max 310 µs";
         assert_eq!(live.line().as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn a_silent_server_is_not_taken_for_a_busy_one() {
+        let mut live = Live::default();
+        let mut setup = |elapsed_s, begun, answered| {
+            let target = "192.0.2.1:3478".parse().unwrap();
+            let clients = Some(Standing { target, wanted: 1000, begun, answered });
+            let (length_s, second) = (None, None);
+            live.note(&Progress { phase: "setup", elapsed_s, length_s, clients, second, settled: None, ..progress(0) });
+            live.line().unwrap()
+        };
+        assert_eq!(setup(0.5, 3, 0), "setup 0 s; 0 answered of 3 begun of 1,000");
+        assert_eq!(setup(2.0, 20, 0), "setup 2 s; nothing has answered at 192.0.2.1:3478 yet");
+        assert_eq!(setup(3.0, 30, 29), "setup 3 s; 29 answered of 30 begun of 1,000");
+    }
+
+    #[test]
+    fn where_nothing_came_there_are_no_times() {
+        let mut live = Live::default();
+        let mut silent = progress(0);
+        silent.second = silent.second.map(|second| Second { received: 0, p50_us: 0.0, ..second });
+        live.note(&silent);
+        assert!(live.line().is_some_and(|line| line.contains("0/s received") && !line.contains("p50")));
     }
 
     #[test]

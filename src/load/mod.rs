@@ -11,15 +11,18 @@
 // Counts and times become floating point for ratios, and indices are below the bounds of `settings`.
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 
+pub mod answer;
 mod capacity;
 mod cast;
 mod churn;
 mod client;
 pub mod compare;
 pub mod credential;
+mod finding;
 mod fleet;
 mod flood;
 mod host;
+mod knock;
 mod ledger;
 pub mod live;
 mod mark;
@@ -41,5 +44,5 @@ mod units;
 mod usage;
 
 pub use run::run;
-pub use session::Progress;
+pub use session::{Progress, Standing};
 pub use settings::Settings;

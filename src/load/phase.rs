@@ -286,11 +286,11 @@ pub(super) fn dispatch(
     }
     let (payload, is_right) = match classify(bytes) {
         Kind::ChannelData => {
-            let Ok(data) = ChannelData::parse(bytes) else { return false };
+            let Ok(data) = ChannelData::parse(bytes) else { return cast.note_nonsense() };
             (data.payload, client.and_then(Client::channel) == Some(data.number))
         }
         Kind::Stun => {
-            let Ok(message) = Message::parse(bytes) else { return false };
+            let Ok(message) = Message::parse(bytes) else { return cast.note_nonsense() };
             if (message.method(), message.class()) != (Method::DATA, Class::Indication) {
                 cast.on_message(now_ns, place.number, &message);
                 return true;
@@ -299,7 +299,7 @@ pub(super) fn dispatch(
             let Some(payload) = message.range_of(AttributeType::DATA) else { return false };
             (payload, from.is_some() && from == client.and_then(Client::peer))
         }
-        Kind::Dtls | Kind::Other => return false,
+        Kind::Dtls | Kind::Other => return cast.note_nonsense(),
     };
     let Some(phase) = phase else { return false };
     phase.take(now_ns, place, bytes.get(payload).unwrap_or_default(), bodies, Sender::Framed(is_right));

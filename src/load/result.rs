@@ -55,6 +55,9 @@ pub struct LoadResult {
     pub kernel: KernelCounters,
     /// Errors by what was asked and what was answered, such as `allocate 486`, `channel_bind timeout`.
     pub errors: BTreeMap<String, u64>,
+    /// What the figures do not say by themselves, a sentence each: what became of the server, what its answers mean.
+    #[serde(default)]
+    pub findings: Vec<String>,
     /// The thresholds and whether they failed.
     pub thresholds: Vec<Judged>,
 }
@@ -82,6 +85,7 @@ impl LoadResult {
             generator: Generator::default(),
             kernel: KernelCounters::default(),
             errors: BTreeMap::new(),
+            findings: Vec::new(),
             thresholds: Vec::new(),
         }
     }

@@ -12,7 +12,7 @@ use super::server::Memory;
 use super::session::{PhaseReport, Progress, Session};
 use super::settings::{Profile, Settings};
 use super::usage::{LATE_US, Usage};
-use super::{churn, flood, host};
+use super::{churn, finding, flood, host, knock};
 use crate::engine::sys::affinity;
 
 /// So long a server may take to give memory back.
@@ -38,6 +38,7 @@ pub fn run(settings: &Settings, stop: &AtomicBool, observer: &mut dyn FnMut(&Pro
         _ => settings.allocations(),
     };
     let mut session = Session::open(settings, clients, cores, stop, observer)?;
+    knock::knock(&mut session)?;
     let mut result = LoadResult {
         command: settings.command.clone(),
         started_unix_ms: u64::try_from(started.as_millis()).unwrap_or(u64::MAX),
@@ -57,6 +58,7 @@ pub fn run(settings: &Settings, stop: &AtomicBool, observer: &mut dyn FnMut(&Pro
     if session.is_stopped() {
         result.ended = Ended::Interrupted;
     }
+    finding::find(&mut session, &mut result);
     result.thresholds = settings.fail_if.iter().map(|threshold| threshold.judge(&result)).collect();
     Ok(result)
 }

@@ -5,6 +5,11 @@ use std::fs;
 /// Processes on this host.
 pub(super) struct Watch {
     pids: Vec<u32>,
+    /// When each began, in clock ticks since the host did: another may get its number.
+    births: Vec<u64>,
+    /// Those that are no more, and when that was seen.
+    ended: Vec<(u32, u64)>,
+    next_look_ns: u64,
 }
 
 /// What they have used since they began.
@@ -39,16 +44,51 @@ pub(super) struct Memory {
 
 /// Clock ticks of `/proc` are hundredths of a second on every Linux that is built today (USER_HZ).
 const TICK_NS: u64 = 10_000_000;
+const LOOK_EVERY_NS: u64 = 250_000_000;
 
 impl Watch {
     /// # Errors
     /// A sentence, where one of them does not run.
     pub(super) fn new(pids: &[u32]) -> Result<Self, String> {
-        let missing = pids.iter().find(|pid| fs::metadata(format!("/proc/{pid}/stat")).is_err());
-        match missing {
-            Some(pid) => Err(format!("there is no process {pid}; --server-pid wants processes of this host")),
-            None => Ok(Self { pids: pids.to_vec() }),
+        let birth = |pid: &u32| {
+            birth(*pid).ok_or_else(|| format!("there is no process {pid}; --server-pid wants processes of this host"))
+        };
+        let births = pids.iter().map(birth).collect::<Result<_, _>>()?;
+        Ok(Self { pids: pids.to_vec(), births, ended: Vec::new(), next_look_ns: 0 })
+    }
+
+    /// Sees whether they still run, at most four times a second.
+    pub(super) fn look(&mut self, now_ns: u64) {
+        if now_ns >= self.next_look_ns {
+            self.next_look_ns = now_ns + LOOK_EVERY_NS;
+            let Self { pids, births, ended, .. } = self;
+            for (pid, born) in pids.iter().zip(births) {
+                let is_known = ended.iter().any(|(known, _)| known == pid);
+                if !is_known && birth(*pid) != Some(*born) {
+                    ended.push((*pid, now_ns));
+                }
+            }
         }
+    }
+
+    /// Those that are no more, and when that was seen.
+    pub(super) fn ended(&self) -> &[(u32, u64)] {
+        &self.ended
+    }
+
+    /// Whether one of them holds a socket on `port`, over UDP or listening for TCP; none where that cannot be seen, as
+    /// of another user's.
+    pub(super) fn holds_port(&self, port: u16, is_udp: bool) -> Option<bool> {
+        let tables: [&str; 2] = if is_udp { ["udp", "udp6"] } else { ["tcp", "tcp6"] };
+        let mut any = false;
+        for pid in &self.pids {
+            let tables = tables.map(|table| fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default());
+            let inodes: Vec<String> = tables.iter().flat_map(|table| inodes(table, port, is_udp)).collect();
+            let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
+            let mut links = descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
+            any |= links.any(|link| inodes.iter().any(|inode| link.as_os_str() == inode.as_str()));
+        }
+        Some(any)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -141,6 +181,27 @@ fn ticks(stat: &str) -> u64 {
     behind.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
 }
 
+/// When a process began, field 22; none if it has ended, waited for by its parent or not.
+fn birth(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, behind) = stat.rsplit_once(')')?;
+    let mut fields = behind.split_whitespace();
+    let state = fields.next()?;
+    fields.nth(18)?.parse().ok().filter(|_| !matches!(state, "Z" | "X"))
+}
+
+/// The sockets of a table of `/proc/net` that are bound to `port`, as a descriptor's link names them. Of TCP those that
+/// listen.
+fn inodes(table: &str, port: u16, is_udp: bool) -> impl Iterator<Item = String> {
+    let (end, listens) = (format!(":{port:04X}"), "0A");
+    table.lines().skip(1).filter_map(move |line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let (local, state) = (fields.next()?, fields.nth(1)?);
+        let is_there = local.ends_with(&end) && (is_udp || state == listens);
+        fields.nth(5).filter(|_| is_there).map(|inode| format!("socket:[{inode}]"))
+    })
+}
+
 fn number_after(text: &str, key: &str) -> u64 {
     let behind = text.find(key).map_or("", |at| &text[at + key.len()..]);
     behind.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)
@@ -183,6 +244,34 @@ mod tests {
         assert_eq!((before.until(&after).cpu_ns, before.until(&after).source), (500, "stat"));
         let after = Sample { schedstat_ns: 190, ticks_ns: 1500, ..before };
         assert_eq!((before.until(&after).cpu_ns, before.until(&after).source), (90, "schedstat"));
+    }
+
+    #[test]
+    fn a_process_that_ends_is_missed_though_nobody_has_waited_for_it() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut watch = Watch::new(&[std::process::id(), child.id()]).unwrap();
+        watch.look(0);
+        assert_eq!(watch.ended(), []);
+        child.kill().unwrap();
+        // A zombie from some time on, until it is waited for.
+        while watch.ended().is_empty() {
+            watch.next_look_ns = 0;
+            watch.look(7);
+        }
+        assert_eq!(watch.ended(), [(child.id(), 7)]);
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn who_holds_a_port_is_known() {
+        let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let stream = std::net::TcpListener::bind("[::1]:0").or_else(|_| std::net::TcpListener::bind("127.0.0.1:0"));
+        let port = datagrams.local_addr().unwrap().port();
+        let watch = Watch::new(&[std::process::id()]).unwrap();
+        assert_eq!(watch.holds_port(port, true), Some(true));
+        assert_eq!(watch.holds_port(stream.unwrap().local_addr().unwrap().port(), false), Some(true));
+        drop(datagrams);
+        assert_eq!(watch.holds_port(port, true), Some(false));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub(super) use progress::Clock;
-pub use progress::Progress;
+pub use progress::{Progress, Standing};
 
 use super::cast::Cast;
 use super::client::{Client, Told};
@@ -356,9 +356,14 @@ impl<'a> Session<'a> {
         done: u64,
         [second, settled]: [Option<Second>; 2],
     ) {
-        let elapsed_s = self.clock.now().saturating_sub(begun_ns) as f64 / 1e9;
+        let now = self.clock.now();
+        self.watch.look(now);
+        let elapsed_s = now.saturating_sub(begun_ns) as f64 / 1e9;
         let length_s = length.map(|length| length.as_secs_f64());
-        (self.observer)(&Progress { phase, elapsed_s, length_s, rate_per_s, done, second, settled });
+        let (begun, answered) = self.cast.begun_and_answered();
+        let (target, wanted) = (self.settings.target, self.cast.clients().len() as u64);
+        let clients = (phase == "setup").then_some(Standing { target, wanted, begun, answered });
+        (self.observer)(&Progress { phase, elapsed_s, length_s, rate_per_s, clients, done, second, settled });
     }
 
     pub(super) fn mark(&self) -> Mark {

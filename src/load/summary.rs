@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use super::report::mend;
+use super::answer::in_words;
 use super::result::{Capacity, Churn, Count, Ended, Latency, LoadResult};
-use super::units::micros;
+use super::threshold::measured_text;
+use super::units::{self, micros};
 
 /// A page of text.
 pub fn summary(result: &LoadResult) -> String {
@@ -73,18 +74,17 @@ fn write(result: &LoadResult, out: &mut String) -> std::fmt::Result {
     }
     write_server(result, out)?;
     for (what, count) in &result.errors {
-        let mend = match mend(what) {
-            "" => String::new(),
-            mend => format!(" ({mend})"),
-        };
-        writeln!(out, "error      {what}: {count}{mend}")?;
+        writeln!(out, "error      {}", in_words(what, *count))?;
+    }
+    for finding in &result.findings {
+        writeln!(out, "remark     {finding}")?;
     }
     for remark in &result.generator.remarks {
         writeln!(out, "remark     {remark}")?;
     }
     for judged in &result.thresholds {
         let verdict = if judged.failed { "FAILED" } else { "ok" };
-        let measured = judged.measured.map_or_else(|| "not measured".to_owned(), |value| format!("{value:.4}"));
+        let measured = measured_text(judged);
         let place = judged.place.as_ref().map_or(String::new(), |place| format!(" {place}"));
         writeln!(out, "threshold  {}: {verdict} ({measured}{place})", judged.condition)?;
     }
@@ -128,21 +128,21 @@ fn write_server(result: &LoadResult, out: &mut String) -> std::fmt::Result {
     let Some(server) = &result.server else { return Ok(()) };
     write!(out, "server     {:.1} % of a core", 100.0 * server.cpu_share)?;
     if let Some(cpu) = server.cpu_ns_per_packet {
-        write!(out, ", {cpu:.0} ns per packet")?;
+        write!(out, ", {} per packet", micros(cpu / 1e3))?;
     }
     writeln!(out, ", {} waits, {} times preempted", server.voluntary_switches, server.involuntary_switches)?;
     let memory = &server.memory;
-    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    let [before, allocated, freed] = [memory.before_bytes, memory.allocated_bytes, memory.freed_bytes].map(mib);
-    write!(out, "memory     {before:.1} MiB before, {allocated:.1} allocated, {freed:.1} freed ({})", memory.source)?;
+    let [before, allocated, freed] =
+        [memory.before_bytes, memory.allocated_bytes, memory.freed_bytes].map(|bytes| units::bytes(bytes as f64));
+    write!(out, "memory     {before} before, {allocated} allocated, {freed} freed ({})", memory.source)?;
     match (memory.per_allocation_bytes, memory.measurable_per_allocation()) {
-        (_, Some(each)) => write!(out, "; {each:.0} bytes per allocation")?,
+        (_, Some(each)) => write!(out, "; {} per allocation", units::bytes(each))?,
         (Some(_), None) => write!(out, "; per allocation not measurable: too few for what comes and goes")?,
         (None, None) => {}
     }
     let slab = memory.kernel.as_ref().and_then(|kernel| kernel.slab_per_allocation_bytes);
     if let Some(each) = slab.filter(|each| *each > 0.0) {
-        write!(out, ", {each:.0} more of the kernel's (slab, whole host)")?;
+        write!(out, ", {} more of the kernel's (slab, whole host)", units::bytes(each))?;
     }
     writeln!(out)
 }
@@ -151,15 +151,44 @@ fn times(latency: &Latency) -> String {
     if latency.count == 0 {
         return "no times".to_owned();
     }
-    let Latency { p50_us, p99_us, p99_9_us, p99_99_us, max_us, .. } = *latency;
-    let [p50, p99, p999, p9999, max] = [p50_us, p99_us, p99_9_us, p99_99_us, max_us].map(micros);
-    format!("p50 {p50}, p99 {p99}, p99.9 {p999}, p99.99 {p9999}, max {max}")
+    let Latency { p50_us, p99_us, p99_9_us, p99_99_us, max_us, count, .. } = *latency;
+    // Of fewer it would be the slowest one under another name.
+    let all = [("p50", p50_us, 0), ("p99", p99_us, 100), ("p99.9", p99_9_us, 1000), ("p99.99", p99_99_us, 10_000)];
+    let told = all.into_iter().filter(|(.., least)| count >= *least).chain([("max", max_us, 0)]);
+    told.map(|(name, time, _)| format!("{name} {}", micros(time))).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::load::result::{Server, ServerMemory};
+    use crate::load::threshold::Threshold;
+
+    #[test]
+    fn percentiles_of_too_few_are_not_told() {
+        let told = |count| times(&Latency { count, p50_us: 1.0, max_us: 2.0, ..Latency::default() });
+        assert_eq!(told(9), "p50 1.00 µs, max 2.00 µs");
+        assert!(told(999).contains("p99 ") && !told(999).contains("p99.9"));
+        assert!(told(1000).contains("p99.9 ") && !told(9999).contains("p99.99") && told(10_000).contains("p99.99 "));
+    }
+
+    #[test]
+    fn conditions_are_told_with_units_and_codes_with_words() {
+        let mut result = LoadResult::empty();
+        result.errors.insert("allocate 486".into(), 37);
+        result.findings.push("Nothing arrived after 1.6 s.".into());
+        let threshold: Threshold = "p99>10ms".parse().unwrap();
+        let judged = threshold.judge(&result);
+        result.thresholds = vec![crate::load::result::Judged { measured: Some(25_935.871), ..judged }];
+        let text = summary(&result);
+        for line in [
+            "threshold  p99>10ms: FAILED (25.9 ms)",
+            "error      allocate 486 (37 times): Allocation Quota Reached",
+            "remark     Nothing arrived after 1.6 s.",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
 
     fn of(before_bytes: u64, allocated_bytes: u64, each: f64) -> String {
         let memory =
@@ -171,7 +200,7 @@ mod tests {
     fn what_is_lost_in_noise_is_not_told_as_a_figure() {
         assert!(of(20_000_000, 19_972_350, -2765.0).contains("per allocation not measurable"));
         assert!(of(20_000_000, 20_040_000, 4000.0).contains("per allocation not measurable"), "less than some pages");
-        assert!(of(20_000_000, 20_200_000, 2000.0).contains("; 2000 bytes per allocation"));
+        assert!(of(20_000_000, 20_200_000, 2000.0).contains("; 1.95 KiB per allocation"));
     }
 
     #[test]

@@ -147,9 +147,10 @@ fn stages(result: &LoadResult, metric: Metric) -> impl Iterator<Item = (String, 
 
 /// What was measured, with its unit.
 pub(super) fn measured_text(judged: &Judged) -> String {
-    let unit = judged.condition.parse::<Threshold>().map_or(Unit::Number, |threshold| threshold.metric.unit());
-    match (judged.measured, unit) {
+    let metric = judged.condition.parse::<Threshold>().map(|threshold| threshold.metric).ok();
+    match (judged.measured, metric.map_or(Unit::Number, Metric::unit)) {
         (None, _) => "not measured".to_owned(),
+        (Some(value), _) if metric == Some(Metric::Memory) => units::bytes(value),
         (Some(value), Unit::Percent) => units::percent(value / 100.0),
         (Some(value), Unit::Time) => units::micros(value),
         (Some(value), Unit::Number) => units::number(value),
@@ -203,7 +204,8 @@ impl Metric {
             Self::Errors => Some(result.errors.values().sum::<u64>() as f64),
             Self::Cpu => Some(result.server.as_ref()?.cpu_ns_per_packet? / 1000.0),
             Self::CpuShare => Some(100.0 * result.server.as_ref()?.cpu_share),
-            Self::Memory => result.server.as_ref()?.memory.per_allocation_bytes,
+            // Of few allocations the difference is noise, and may be below 0.
+            Self::Memory => result.server.as_ref()?.memory.per_allocation_bytes.filter(|each| *each > 0.0),
             Self::Rate => match (&result.capacity, &result.churn) {
                 (Some(capacity), _) => Some(capacity.rate_per_s),
                 (None, Some(churn)) => Some(churn.cycles_per_s),

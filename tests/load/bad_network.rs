@@ -139,6 +139,10 @@ impl Network {
     }
 
     fn up(&mut self, from: SocketAddr, packet: &mut [u8]) {
+        if packet.starts_with(&BINDING) {
+            // The load tester asks whether anybody is there, from an address that is no client's.
+            return;
+        }
         let index = self.line(from);
         let (line, done) = (&mut self.clients[index], &mut self.done);
         let send = |packet: &[u8]| drop(line.socket.send(packet));
@@ -179,6 +183,9 @@ impl Network {
         let _ = self.front.send_to(packet, to);
     }
 }
+
+/// The type of a Binding request (RFC 8489 §5).
+const BINDING: [u8; 2] = [0x00, 0x01];
 
 /// ChannelData (RFC 8656 §12.4).
 pub(crate) fn is_data(packet: &[u8]) -> bool {

@@ -42,7 +42,7 @@ fn a_condition_is_judged_at_every_step() {
 fn far_hosts_are_not_loaded_by_accident() {
     let rig = Rig::new();
     let output = rig.run("192.0.2.1:3478", BRIEF);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--i-may-load-this-host"));
 }
 

@@ -193,6 +193,7 @@ pub(crate) fn sample() -> LoadResult {
         },
         kernel: KernelCounters { udp_receive_buffer_errors: 0, udp_send_buffer_errors: 0, backlog_drops: 0 },
         errors: BTreeMap::from([("allocate 486".into(), 1)]),
+        findings: vec!["Nothing arrived after 1.6 s.".into()],
         thresholds: vec![Judged { condition: "loss>0.1%".into(), measured: Some(0.01), place: None, failed: false }],
     }
 }

@@ -16,6 +16,7 @@ mod compare;
 mod document;
 mod honesty;
 mod latency;
+mod mishaps;
 mod plan;
 mod profiles;
 mod readme;

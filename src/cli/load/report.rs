@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::is_dash;
+use super::output::Output;
 use crate::cli::out;
 use crate::load::read::from_json;
 use crate::load::report;
@@ -50,9 +51,9 @@ pub(super) fn read(file: &Path) -> Result<LoadResult, String> {
 pub(super) fn write(file: Option<&Path>, text: &str) -> ExitCode {
     match file.filter(|file| !is_dash(file)) {
         None => out::print(text),
-        Some(file) => match fs::write(file, text) {
+        Some(file) => match Output::check(file).and_then(|output| output.write(text)) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => out::fail(format_args!("cannot write {}: {error}", file.display())),
+            Err(sentence) => out::fail(sentence),
         },
     }
 }

@@ -233,7 +233,7 @@ fn udp_socket(at: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// Where client `number` sends from: each of `sources` in turn, or what the kernel chooses.
-pub(super) fn source_of(sources: &[IpAddr], target: SocketAddr, number: u32) -> SocketAddr {
+pub(in crate::load) fn source_of(sources: &[IpAddr], target: SocketAddr, number: u32) -> SocketAddr {
     let any = if target.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
     let index = if sources.is_empty() { 0 } else { number as usize % sources.len() };
     SocketAddr::new(sources.get(index).copied().unwrap_or(any), 0)

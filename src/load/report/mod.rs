@@ -8,8 +8,6 @@ pub(super) mod setting;
 pub(super) mod traffic;
 pub(super) mod verdict;
 
-pub use answers::mend;
-
 use super::result::LoadResult;
 use super::units;
 use page::Page;
@@ -26,6 +24,9 @@ pub fn html(result: &LoadResult) -> String {
     page.element("p class=\"soft\"", &line);
     let verdict = verdict::of(result);
     page.verdict(verdict.tone, &verdict.headline, &verdict.sentence);
+    if !result.findings.is_empty() {
+        page.list(&result.findings);
+    }
     page.tiles(&verdict::tiles(result));
     outcome::thresholds(result, &mut page);
     outcome::capacity(result, &mut page);
@@ -65,9 +66,10 @@ mod tests {
         result.host.cpu_model = evil();
         result.errors.insert(evil(), 1);
         result.generator.remarks.push(evil());
+        result.findings.push(evil());
         let html = html(&result);
         assert!(!html.contains("<script"), "{html}");
-        assert!(html.matches("&lt;script&gt;&amp;&quot;&#39;").count() >= 5);
+        assert!(html.matches("&lt;script&gt;&amp;&quot;&#39;").count() >= 6);
     }
 
     #[test]
