@@ -64,6 +64,7 @@ fn try_what_it_prints() {
         let ours = tempfile::tempdir().expect("a directory");
         assert_relays(command, ours.path());
     }
+    assert_loads(below(&output, "With -t behind its name"), directory.path());
     assert_private(Path::new(below(&output, "addresses, which a real relay must never do")));
     assert_port_in_use(try_out(directory.path()), directory.path());
 
@@ -71,6 +72,8 @@ fn try_what_it_prints() {
     program.signal("HUP");
     let status = wait_for(PATIENCE, || program.ended()).expect("it ends");
     assert_eq!(status.code(), Some(0), "{}", program.output());
+    let audit = Path::new(below(&output, "addresses, which a real relay must never do"));
+    assert!(audit.exists() && !audit.with_file_name("secret").exists(), "its secret is gone");
 }
 
 /// Runs a command of coturn's client.
@@ -84,10 +87,22 @@ fn assert_relays(command: &str, directory: &Path) {
     assert!(output.contains("tot_send_msgs=10, tot_recv_msgs=10"), "{output}");
 }
 
+/// Runs the load tester's command, for a shorter time.
+fn assert_loads(command: &str, directory: &Path) {
+    let words = command.strip_prefix("turnkeep ").expect("our own program").split(' ');
+    let brief = "--duration 1s --warmup 0s --allocations 2 --rate 50 --quiet";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_turnkeep"));
+    command.current_dir(directory).args(words).args(brief.split(' '));
+    let output = command.output().expect("the program runs");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("2 of 2"), "{told}{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// Nobody else can read the audit file, which has a record already.
 fn assert_private(audit: &Path) {
     let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
     assert_eq!((mode(audit), mode(audit.parent().expect("a directory"))), (0o600, 0o700));
+    assert_eq!(mode(&audit.with_file_name("secret")), 0o600);
     assert!(fs::read_to_string(audit).expect("text").starts_with("{\"boot_id\":"));
 }
 

@@ -33,6 +33,9 @@ use crate::load::settings::{Limits, Settings, TlsSettings, Transport};
 use crate::load::summary::summary;
 use crate::load::target::is_near;
 
+/// The limits of a search, unless others are asked for.
+const MAX_LOSS: f64 = 0.001;
+const MAX_P99: Duration = Duration::from_millis(10);
 /// The exit code when a condition holds.
 const CONDITION_HOLDS: u8 = 3;
 /// The exit code when a signal stopped it: whatever its conditions say, they were not judged on the whole.
@@ -85,7 +88,10 @@ impl Load {
             ca_file: self.ca_file.clone(),
             insecure: self.insecure,
         };
-        Ok(Settings {
+        if !self.find_capacity && (self.max_loss, self.max_p99) != (MAX_LOSS, MAX_P99) {
+            return Err("--max-loss and --max-p99 are limits of a search: give --find-capacity, or --fail-if".into());
+        }
+        let settings = Settings {
             transport,
             tls,
             profile: self.profile.into(),
@@ -113,7 +119,8 @@ impl Load {
             fail_if: self.fail_if.clone(),
             command: redacted(std::env::args()),
             ..Settings::new(target, self.credentials()?)
-        })
+        };
+        settings.check().map(|()| settings)
     }
 
     fn credentials(&self) -> Result<Credentials, String> {

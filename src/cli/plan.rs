@@ -27,7 +27,7 @@ pub(super) struct Plan {
     #[arg(long, value_name = "MINUTES", default_value = "20", value_parser = rate)]
     minutes: f64,
     /// People in a visit
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = participants)]
     participants: u32,
     /// The share of them whose media need the relay; 15 to 25 % is usual, all of them behind strict firewalls
     #[arg(long, value_name = "SHARE", default_value = "25%", value_parser = share)]
@@ -45,7 +45,7 @@ pub(super) struct Plan {
     #[arg(long, value_name = "SHARE", default_value = "0.1%", value_parser = some_share)]
     blocked: f64,
     /// Allocations of each participant; browsers hold 6 to 12 while they look for a path
-    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = allocations_each)]
     allocations_each: u32,
     /// How full the machine may be at the peak
     #[arg(long, value_name = "SHARE", default_value = "60%", value_parser = some_share)]
@@ -68,13 +68,13 @@ enum Kind {
     /// Voice alone
     Audio,
     /// Voice and 0.5 Mbit/s
-    #[value(name = "360p")]
+    #[value(name = "360p", alias = "video-360p")]
     Video360,
     /// Voice and 1.5 Mbit/s
-    #[value(name = "720p")]
+    #[value(name = "720p", alias = "video-720p")]
     Video720,
     /// Voice and 3 Mbit/s
-    #[value(name = "1080p")]
+    #[value(name = "1080p", alias = "video-1080p")]
     Video1080,
     /// A data channel
     Data,
@@ -87,7 +87,11 @@ impl Plan {
             Some(Ok(base)) => base,
             Some(Err(sentence)) => return out::fail(sentence),
         };
-        let plan = Sized::new(self.demand(), base);
+        let demand = self.demand();
+        if let Err(sentence) = demand.check() {
+            return out::refuse(sentence);
+        }
+        let plan = Sized::new(demand, base);
         if !self.json {
             return out::print(&text(&plan));
         }
@@ -116,6 +120,19 @@ fn measured(file: &Path) -> Result<Base, String> {
     let text = fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
     let base = from_json(&text).and_then(|result| Base::measured(&result));
     base.map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn participants(text: &str) -> Result<u32, String> {
+    within(text, 2, 1000)
+}
+
+fn allocations_each(text: &str) -> Result<u32, String> {
+    within(text, 1, 100)
+}
+
+fn within(text: &str, least: u32, most: u32) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("it must be a whole number from {least} to {most}"))
 }
 
 /// A share above 0.

@@ -54,6 +54,10 @@ fn try_out() -> ExitCode {
         was_up = true;
         welcome(&relay, audit.as_deref());
     });
+    if let Some(secret) = secret_file(audit.as_deref()) {
+        // It is good for nothing any more.
+        let _ = std::fs::remove_file(secret);
+    }
     if let Some(directory) = audit.as_deref().and_then(Path::parent).filter(|_| !was_up) {
         // Nobody was told of it, and what stands in it is that nothing happened.
         let _ = std::fs::remove_dir_all(directory);
@@ -71,6 +75,11 @@ fn conclude(ended: Result<(), Failure>, log: Log) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Where the try-out's secret is, beside its audit file.
+fn secret_file(audit: Option<&Path>) -> Option<PathBuf> {
+    audit.and_then(Path::parent).map(|directory| directory.join(supervisor::SECRET_FILE))
 }
 
 /// A day, like most issuers give.
@@ -95,6 +104,7 @@ fn instructions(relay: &Ready<'_>, credential: &Credential, audit: Option<&Path>
         "iceServers": [{ "urls": urls, "username": username, "credential": password }]
     });
     let host = relay.listening.first().map(|first| first.address.ip().to_string()).unwrap_or_default();
+    let secret = secret_file(audit).map(|path| path.display().to_string()).unwrap_or_default();
     let audit = audit.map(|path| path.display().to_string()).unwrap_or_default();
     format!(
         "\
@@ -108,7 +118,9 @@ Or with coturn's client, two clients through the relay to each other (Debian: ap
 
     turnutils_uclient -y -c -s -u {username} -w {password} {host}
 
-With -t behind its name it goes by TCP.
+With -t behind its name it goes by TCP. Or with the load tester, in another terminal:
+
+    turnkeep load {host} --secret-file {secret}
 
 It is for trying out, and not fit for anything else: nobody on another machine can reach it, it relays to loopback
 addresses, which a real relay must never do, and its secret is gone when it stops. Its audit trail:

@@ -1,6 +1,8 @@
 //! Cycles of allocation (challenge, allocate, permission, channel, free) and of connection (TCP, TLS, a Binding), from
 //! another 5-tuple each time.
 
+use std::collections::VecDeque;
+
 use super::client::{Outcome, Step, Told};
 use super::measure::Times;
 use super::result::Churn;
@@ -11,12 +13,17 @@ use super::usage::{LATE_US, Meter, Usage};
 
 /// How long cycles that have begun may take after the end.
 const PATIENCE_NS: u64 = 2_000_000_000;
+/// How long a client rests in a closed loop that was told that the server has nothing left. A client in earnest would
+/// wait a minute (RFC 8656 §7.4 on 486 and 508); without any wait it would be refusals that are measured.
+const REST_NS: u64 = 100_000_000;
 
 /// The state of a churn.
 struct Cycles {
     /// When the cycle of each client should have begun; none: it is idle.
     begun_ns: Vec<Option<u64>>,
     idle: Vec<u32>,
+    /// Idle from that time on, the earliest in front.
+    resting: VecDeque<(u64, u32)>,
     /// Since when there has been an idle client.
     free_since_ns: u64,
     /// No client is idle.
@@ -90,6 +97,7 @@ impl Cycles {
         Self {
             begun_ns: vec![None; count as usize],
             idle: (0..count).rev().collect(),
+            resting: VecDeque::with_capacity(count as usize),
             free_since_ns: 0,
             is_starved: false,
             times: Times::new(),
@@ -117,13 +125,13 @@ impl Cycles {
             let begins = now < pace.end_ns || self.is_behind(&pace, now);
             if begins {
                 self.begin(session, &pace, now);
-            } else if self.idle.len() == self.begun_ns.len() || now >= pace.end_ns + PATIENCE_NS {
+            } else if self.idle.len() + self.resting.len() == self.begun_ns.len() || now >= pace.end_ns + PATIENCE_NS {
                 return pace;
             }
             let was_busy = session.turn(None);
             session.cast.take_events(&mut events);
             for (number, told) in &events {
-                self.go_on(session, *number, told, start_ns);
+                self.go_on(session, *number, told, &pace);
             }
             if now >= next_tick_ns {
                 let rate = session.settings.total_rate();
@@ -149,6 +157,9 @@ impl Cycles {
 
     /// Begins what is due, as far as there are idle clients.
     fn begin(&mut self, session: &mut Session<'_>, pace: &Pace, now_ns: u64) {
+        while let Some((_, number)) = self.resting.pop_front_if(|(until_ns, _)| *until_ns <= now_ns) {
+            self.idle.push(number);
+        }
         loop {
             let due_ns = pace.due_ns(self.begun, now_ns);
             if due_ns > now_ns || (due_ns >= pace.end_ns && pace.rate.is_some()) {
@@ -172,7 +183,7 @@ impl Cycles {
         self.is_starved = self.idle.is_empty();
     }
 
-    fn go_on(&mut self, session: &mut Session<'_>, number: u32, told: &Told, start_ns: u64) {
+    fn go_on(&mut self, session: &mut Session<'_>, number: u32, told: &Told, pace: &Pace) {
         let is_done = matches!(told.what, Outcome::Done { .. });
         if is_done && !matches!(told.step, Step::Free | Step::Binding) {
             let Some(client) = session.cast.client(number) else { return };
@@ -189,14 +200,17 @@ impl Cycles {
         if self.idle.is_empty() {
             self.free_since_ns = now;
         }
-        self.idle.push(number);
+        match told.what {
+            Outcome::Refused(486 | 508) if pace.rate.is_none() => self.resting.push_back((now + REST_NS, number)),
+            _ => self.idle.push(number),
+        }
         if !is_done {
             self.failed += 1;
             return;
         }
         self.completed += 1;
         self.times.note(now - begun_ns);
-        if let Some(second) = self.series.get_mut(((now - start_ns) / 1_000_000_000) as usize) {
+        if let Some(second) = self.series.get_mut(((now - pace.start_ns) / 1_000_000_000) as usize) {
             *second += 1;
         }
     }

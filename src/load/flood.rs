@@ -141,7 +141,9 @@ impl Tally {
             || clock.now(),
             |now, incoming, bytes| {
                 let Ok(message) = Message::parse(bytes) else {
-                    let _ = incoming.source == target && cast.note_nonsense();
+                    if incoming.source == target {
+                        cast.note_nonsense();
+                    }
                     return;
                 };
                 let TransactionId(id) = message.transaction_id();

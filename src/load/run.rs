@@ -12,7 +12,7 @@ use super::server::Memory;
 use super::session::{PhaseReport, Progress, Session};
 use super::settings::{Profile, Settings};
 use super::usage::{LATE_US, Usage};
-use super::{churn, finding, flood, host, knock};
+use super::{churn, finding, flood, host, knock, units};
 use crate::engine::sys::affinity;
 
 /// So long a server may take to give memory back.
@@ -264,7 +264,8 @@ fn complaints(usage: &Usage, scheduled: Option<u64>, not_sent: u64) -> Vec<Strin
     let (behind, refused) = (usage.behind, not_sent.saturating_sub(usage.behind));
     let of = scheduled.map_or(String::new(), |scheduled| format!(" of {scheduled}"));
     let all = [
-        (late > LATE_US).then(|| format!("It was late: one in a hundred left more than {late:.0} µs after its time.")),
+        (late > LATE_US)
+            .then(|| format!("The load tester was late by {}, one time in a hundred.", units::micros(late))),
         (behind > 0).then(|| format!("It was too slow for the rate: {behind}{of} that were due it did not send.")),
         (usage.drops > 0).then(|| format!("Its own receive queues dropped {} packets that were relayed.", usage.drops)),
         (refused > 0).then(|| format!("The kernel did not take {refused} packets from it.")),

@@ -1,5 +1,6 @@
 //! What a load test shall do. The defaults are bounds: 30 s, 10,000 packets/s in all, 100 allocations.
 
+mod fit;
 mod shape;
 mod transport;
 
@@ -164,7 +165,7 @@ impl Profile {
     }
 
     /// Whether each client has one allocation from beginning to end.
-    fn holds_allocations(self) -> bool {
+    pub(super) fn holds_allocations(self) -> bool {
         !matches!(self, Self::Churn | Self::Connect | Self::Flood)
     }
 
@@ -292,7 +293,7 @@ impl Settings {
         if self.peer.is_some_and(|peer| peer.is_ipv4() != self.target.is_ipv4()) {
             return Err("the peer's address must be of the target's family".into());
         }
-        Ok(())
+        self.check_fit()
     }
 
     /// How many allocations there will be.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::result::{Count, Judged, LoadResult, Server, Traffic};
+use super::settings::{Profile, Settings};
 use super::units;
 
 /// A condition under which the test has failed.
@@ -77,7 +78,7 @@ impl Unit {
         match self {
             Self::Percent => "a share in percent, such as 0.1%",
             Self::Time => "a time with its unit (ns, us, ms, s), such as 10ms",
-            Self::Number => "a number, such as 0 or 50k",
+            Self::Number => "a number, such as 0, 50k or 1.5M",
         }
     }
 }
@@ -145,6 +146,23 @@ fn stages(result: &LoadResult, metric: Metric) -> impl Iterator<Item = (String, 
     })
 }
 
+impl Threshold {
+    /// Why it could never be judged in such a test, and what can; none if it can.
+    pub(super) fn obstacle(&self, settings: &Settings) -> Option<String> {
+        let is_measured = |metric: Metric| metric.is_measured_with(settings);
+        let (text, profile) = (&self.text, settings.profile.name());
+        if !is_measured(self.metric) {
+            let known = METRICS.iter().filter(|(_, metric)| is_measured(*metric)).map(|(name, _)| *name);
+            let known = known.collect::<Vec<_>>().join(", ");
+            let max = if settings.closed_loop { " at --rate max" } else { "" };
+            return Some(format!("\"{text}\" is not measured with the profile {profile}{max}; measured are {known}"));
+        }
+        let wants_process = matches!(self.metric, Metric::Cpu | Metric::CpuShare | Metric::Memory);
+        (wants_process && settings.server_pids.is_empty())
+            .then(|| format!("\"{text}\" is measured at the server's process: give --server-pid"))
+    }
+}
+
 /// What was measured, with its unit.
 pub(super) fn measured_text(judged: &Judged) -> String {
     let metric = judged.condition.parse::<Threshold>().map(|threshold| threshold.metric).ok();
@@ -180,6 +198,21 @@ impl Metric {
         matches!(self, Loss | P50 | P90 | P99 | P999 | P9999 | Max)
     }
 
+    /// A test with such settings can tell it.
+    fn is_measured_with(self, settings: &Settings) -> bool {
+        let profile = settings.profile;
+        match self {
+            Self::Setup | Self::SetupFailed => profile != Profile::Flood,
+            Self::Memory => profile.holds_allocations(),
+            Self::Rate => profile.relays() || matches!(profile, Profile::Churn | Profile::Connect),
+            Self::Errors | Self::CpuShare => true,
+            Self::Lateness => profile != Profile::Idle,
+            // Nothing is due in a closed loop.
+            Self::NotSent => profile != Profile::Idle && !settings.closed_loop,
+            _ => profile.relays(),
+        }
+    }
+
     /// Its value in `result`, in its unit; none if it was not measured.
     pub(super) fn of(self, result: &LoadResult) -> Option<f64> {
         let count = result.traffic.as_ref().map(|traffic| &traffic.total);
@@ -204,8 +237,7 @@ impl Metric {
             Self::Errors => Some(result.errors.values().sum::<u64>() as f64),
             Self::Cpu => Some(result.server.as_ref()?.cpu_ns_per_packet? / 1000.0),
             Self::CpuShare => Some(100.0 * result.server.as_ref()?.cpu_share),
-            // Of few allocations the difference is noise, and may be below 0.
-            Self::Memory => result.server.as_ref()?.memory.per_allocation_bytes.filter(|each| *each > 0.0),
+            Self::Memory => result.server.as_ref()?.memory.measurable_per_allocation(),
             Self::Rate => match (&result.capacity, &result.churn) {
                 (Some(capacity), _) => Some(capacity.rate_per_s),
                 (None, Some(churn)) => Some(churn.cycles_per_s),
@@ -278,7 +310,7 @@ fn parse_value(text: &str, unit: Unit) -> Option<f64> {
     let scales: &[(&str, f64)] = match unit {
         Unit::Percent => &[("%", 1.0)],
         Unit::Time => &[("ns", 1e-3), ("us", 1.0), ("µs", 1.0), ("ms", 1e3), ("s", 1e6)],
-        Unit::Number => &[("k", 1e3), ("", 1.0)],
+        Unit::Number => &[("k", 1e3), ("K", 1e3), ("M", 1e6), ("", 1.0)],
     };
     let (digits, scale) = scales.iter().find_map(|(suffix, scale)| Some((text.strip_suffix(suffix)?, scale)))?;
     let value: f64 = digits.trim().parse().ok()?;
@@ -431,7 +463,7 @@ mod tests {
             ("loss>-1%", "such as 0.1%"),
             ("p99>10", "a time with its unit"),
             ("p99>NaNms", "a time with its unit"),
-            ("errors>3ms", "such as 0 or 50k"),
+            ("errors>3ms", "such as 0, 50k or 1.5M"),
         ] {
             let error = text.parse::<Threshold>().unwrap_err().to_string();
             assert!(error.contains(mend), "{text}: {error}");

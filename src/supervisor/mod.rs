@@ -22,7 +22,7 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
 pub use failure::Failure;
-pub use try_out::try_out;
+pub use try_out::{SECRET_FILE, try_out};
 
 use crate::config::{self, CertificateFiles, Config, Finding, Keys, Report, Scope, Severity, translate};
 use crate::engine::{self, Clock, Engine, EngineConfig, Listening, Stopped, StreamListening, SystemEntropy, Tls};

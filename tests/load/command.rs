@@ -59,7 +59,7 @@ fn wrong_credentials_leave_nothing_to_measure() {
     command = std::process::Command::new(program);
     let output = command.args(replaced).output().expect("the program runs");
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("allocate 401 (4 times; Unauthenticated"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("allocate 401 (4 times): Unauthenticated"));
     let result = rig.result();
     assert_eq!((result.ended, result.setup.failed), (Ended::SetupFailed, 4));
 }

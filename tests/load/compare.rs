@@ -101,6 +101,7 @@ fn what_makes_figures_incomparable_is_said() {
     let (output, _directory) = compare([&a.result, &other], &[]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     for warning in [
+        "Not comparable: another payload.",
         "Different payload, largest: 160 bytes in A, 1150 bytes in B.",
         "Different number of cores: 2 in A, 64 in B.",
         "B was measured with a debug build",
@@ -110,4 +111,16 @@ fn what_makes_figures_incomparable_is_said() {
     ] {
         assert!(text.contains(warning), "{warning}: {text}");
     }
+    assert!(!text.lines().any(|line| line.ends_with("  better") || line.ends_with("  worse")), "{text}");
+    let (output, _directory) = compare([&a.result, &other], &["--fail-if", "loss>1000x"]);
+    assert_eq!(output.status.code(), Some(3), "what does not compare does not pass");
+}
+
+#[test]
+fn a_load_tester_that_was_the_limit_makes_nothing_better() {
+    let [a, mut b] = sides();
+    b.result.generator.was_limit = true;
+    let text = text(&Comparison::new(a, b, 0.1, &[]));
+    let p50 = text.lines().find(|line| line.starts_with("p50")).expect("a line");
+    assert!(p50.ends_with("  unsure"), "{p50}");
 }

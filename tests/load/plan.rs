@@ -3,6 +3,7 @@
 use std::process::{Command, Output};
 
 use turnkeep::load::plan::{Base, Demand, Media, Plan};
+use turnkeep::load::result::LoadResult;
 
 use crate::document::sample;
 use crate::golden::assert_golden;
@@ -35,6 +36,17 @@ fn a_measured_result_is_the_base() {
     let wrong = plan(&format!("--visits-per-hour 1 --capacity {}/Cargo.toml", env!("CARGO_MANIFEST_DIR")));
     assert_eq!(wrong.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("no result of a load test"));
+}
+
+#[test]
+fn what_cannot_be_worked_out_is_refused() {
+    for arguments in ["--visits-per-hour 1e12", "--visits-per-hour 1 --participants 1"] {
+        let refused = plan(arguments);
+        assert_eq!((refused.status.code(), refused.stdout.len()), (Some(2), 0), "{arguments}");
+    }
+    assert!(String::from_utf8_lossy(&plan("--visits-per-hour 1e12").stderr).contains("more than can be worked out"));
+    let many = text(&plan("--visits-per-hour 1M --profile video-720p"));
+    assert_eq!(many, text(&plan("--visits-per-hour 1M --profile 720p")));
 }
 
 fn demand(visits_per_hour: f64) -> Demand {
@@ -73,16 +85,19 @@ fn the_arithmetic_is_right() {
     assert!(plan.remarks.is_empty());
 }
 
-/// The demand's packets are of 1000 bytes.
+/// The demand's packets are of 1000 bytes, and it has 420 allocations.
 #[test]
-fn a_base_of_other_packets_is_pointed_out() {
-    let remarks = |payload_bytes| {
-        let base = Base { payload_bytes: Some(payload_bytes), ..Base::assumed() };
-        Plan::new(demand(48.0), base).remarks.concat()
-    };
-    assert!(remarks(160.0).contains("packets of 160 bytes, planned are 1000"), "{}", remarks(160.0));
-    assert!(remarks(1600.0).contains("--payload 1000"));
-    assert_eq!(remarks(900.0), "");
+fn what_was_measured_otherwise_is_pointed_out() {
+    let remarks = |base| Plan::new(demand(48.0), base).remarks.concat();
+    let of_packets = |payload_bytes| remarks(Base { payload_bytes: Some(payload_bytes), ..Base::assumed() });
+    assert!(of_packets(160.0).contains("packets of 160 bytes, planned are 1000"), "{}", of_packets(160.0));
+    assert!(of_packets(1600.0).contains("--payload 1000"));
+    assert_eq!(of_packets(900.0), "");
+    let of_allocations = |count| remarks(Base { allocations: Some(count), ..Base::assumed() });
+    assert!(of_allocations(10).contains("Measured were 10 allocations, planned are 420"), "{}", of_allocations(10));
+    assert_eq!(of_allocations(42), "");
+    let one_rate = LoadResult { capacity: None, ..sample() };
+    assert!(remarks(Base::measured(&one_rate).expect("it has the server's CPU time")).contains("no search"));
 }
 
 #[test]

@@ -137,8 +137,17 @@ fn a_churn_makes_and_frees_allocations() {
     let result = load(&rig, "--profile churn");
     assert_eq!(result.churn.and_then(|churn| churn.scheduled), Some(1000), "it is bounded unless more is asked for");
     let output = rig.run(&rig.target(), "--rate max");
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("cycles alone"));
+}
+
+/// Four clients that rest for 100 ms begin about 24 cycles in 500 ms; without a rest it would be thousands.
+#[test]
+fn clients_rest_where_nothing_is_left() {
+    let rig = Rig::with_one_port();
+    rig.run(&rig.target(), "--profile churn --rate max --allocations 4 --duration 500ms");
+    let churn = rig.result().churn.expect("cycles were begun");
+    assert!((4..=30).contains(&churn.begun) && churn.failed > 3, "{churn:?}");
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn arguments(case: &Case, seconds: Duration) -> Vec<String> {
         }
         Kind::Capacity(traffic) => {
             add_traffic(&mut add, traffic);
-            // Of each probe; there are up to twenty.
+            // Of each probe; there are up to thirty.
             add("--duration", format!("{}s", (seconds.as_secs() * 2 / 5).max(1)));
         }
         Kind::Cycles { at_once } => {

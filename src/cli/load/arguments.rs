@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use super::compare::Compare;
 use super::names::{FramingName, PathName, ProfileName, TransportName};
 use super::report::Report;
-use super::value::{Pace, pace, period, rate, share};
+use super::value::{Pace, count, pace, period, rate, share, small_count};
 use crate::load::threshold::Threshold;
 
 /// Put a measured load on a TURN server, and say what became of every packet
@@ -59,35 +59,40 @@ pub(in crate::cli) struct Load {
     pub(super) framing: FramingName,
     /// Allocations; of a churn or of connect, cycles at once; of a flood, sources [default: 100, of video fewer, of a
     /// flood 65,536]
-    #[arg(long, value_name = "N", help_heading = "Load")]
+    #[arg(long, value_name = "N", value_parser = count, help_heading = "Load")]
     pub(super) allocations: Option<u32>,
     /// Packets/s in all (raw), requests/s (flood) [default of both: 10k], or cycles/s (churn, connect) [default: 1k];
     /// max: each cycle begins as soon as another has ended
     #[arg(long, value_name = "N/S", value_parser = pace, help_heading = "Load")]
     pub(super) rate: Option<Pace>,
     /// Payload of a raw packet in bytes, 24 to 9000, of which 24 are the tester's own
-    #[arg(long, value_name = "BYTES", default_value_t = 160, help_heading = "Load")]
+    #[arg(long, value_name = "BYTES", default_value = "160", value_parser = small_count, help_heading = "Load")]
     pub(super) payload: u16,
     /// Raw packets that a flow sends at once
-    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Load")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = small_count, help_heading = "Load")]
     pub(super) burst: u16,
     /// Send bursts, and take them, merged (UDP_SEGMENT, UDP_GRO), as a network card with offloads would
     #[arg(long, help_heading = "Load")]
     pub(super) merged: bool,
     /// Measured time; with --steps of each, with --find-capacity of each probe [default: 30s; of a probe 5s]
     #[arg(long, value_name = "TIME", value_parser = period, help_heading = "Load")]
+    #[arg(allow_hyphen_values = true)]
     pub(super) duration: Option<Duration>,
     /// Traffic before it that is not measured
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = period, help_heading = "Load")]
+    #[arg(allow_hyphen_values = true)]
     pub(super) warmup: Duration,
     /// Let the rate rise from 0 for so long within the measured time
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = period, help_heading = "Load")]
+    #[arg(allow_hyphen_values = true)]
     pub(super) ramp: Duration,
     /// Let the allocations come into being one by one over so long while traffic flows, within the measured time
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = period, help_heading = "Load")]
+    #[arg(allow_hyphen_values = true)]
     pub(super) grow: Duration,
     /// From one key frame of a video to the next, each with five times the packets; 0s: none
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = period, help_heading = "Load")]
+    #[arg(allow_hyphen_values = true)]
     pub(super) key_frames: Duration,
     /// Rates to hold one after the other, such as 10k,20k,50k
     #[arg(long, value_name = "N/S,…", value_delimiter = ',', value_parser = rate, help_heading = "Load")]
@@ -104,6 +109,7 @@ pub(in crate::cli) struct Load {
     pub(super) max_loss: f64,
     /// The longest p99 of the latency that passes
     #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = period, help_heading = "Search")]
+    #[arg(allow_hyphen_values = true)]
     pub(super) max_p99: Duration,
 
     /// Fail if, such as loss>0.1%, p99>10ms, misdelivered>0, cpu>6us, setup>50ms (can be given several times)
@@ -112,7 +118,7 @@ pub(in crate::cli) struct Load {
     /// Write the result as JSON; - is standard output, without the summary then
     #[arg(long, value_name = "FILE", help_heading = "Result")]
     pub(super) json: Option<PathBuf>,
-    /// Write a report with plots: one HTML file that needs nothing else
+    /// Write a report with plots: one HTML file that needs nothing else; - is standard output
     #[arg(long, value_name = "FILE.html", help_heading = "Result")]
     pub(super) report: Option<PathBuf>,
     /// Do not show on standard error how it goes

@@ -11,13 +11,13 @@ pub(super) enum ProfileName {
     /// A call's voice: Opus, a packet every 20 ms
     Audio,
     /// Voice and 30 frames/s of 2 packets, 0.5 Mbit/s
-    #[value(name = "video-360p")]
+    #[value(name = "video-360p", alias = "360p")]
     Video360,
     /// Voice and 30 frames/s of 6 packets, 1.5 Mbit/s
-    #[value(name = "video-720p")]
+    #[value(name = "video-720p", alias = "720p")]
     Video720,
     /// Voice and 30 frames/s of 11 packets, 3 Mbit/s
-    #[value(name = "video-1080p")]
+    #[value(name = "video-1080p", alias = "1080p")]
     Video1080,
     /// A data channel: 4 packets every 40 ms, 0.9 Mbit/s
     Data,

@@ -4,6 +4,30 @@ use std::time::Duration;
 
 use crate::config::value::parse_period;
 
+/// A whole number that `rate` would take, up to `N`.
+fn whole<const MOST: u32>(text: &str) -> Result<u32, String> {
+    let value = rate(text).map_err(|_| "write it like 100, 10k or 1M".to_owned())?;
+    let is_whole = value.fract() == 0.0 && value <= f64::from(MOST);
+    // It fits, then.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is whole, above 0 and at most MOST"
+    )]
+    let whole = value as u32;
+    is_whole.then_some(whole).ok_or_else(|| format!("it must be a whole number from 1 to {MOST}"))
+}
+
+/// `100` or `10k`.
+pub(super) fn count(text: &str) -> Result<u32, String> {
+    whole::<{ u32::MAX }>(text)
+}
+
+/// The same of what is counted in 16 bits.
+pub(super) fn small_count(text: &str) -> Result<u16, String> {
+    whole::<65_535>(text).map(|count| u16::try_from(count).unwrap_or(u16::MAX))
+}
+
 /// `50000` or `50k`.
 pub(in crate::cli) fn rate(text: &str) -> Result<f64, String> {
     let (digits, scale) = match text.strip_suffix(['k', 'K']) {
@@ -11,7 +35,7 @@ pub(in crate::cli) fn rate(text: &str) -> Result<f64, String> {
         None => (text.strip_suffix('M').unwrap_or(text), if text.ends_with('M') { 1e6 } else { 1.0 }),
     };
     let value = digits.parse::<f64>().ok().filter(|value| value.is_finite() && *value > 0.0);
-    value.map(|value| value * scale).ok_or_else(|| "write it like 500, 50k or 1.5M".into())
+    value.map(|value| value * scale).ok_or_else(|| "it must be above 0, and be written like 500, 50k or 1.5M".into())
 }
 
 /// How much is asked for.
@@ -44,7 +68,7 @@ pub(super) fn pace(text: &str) -> Result<Pace, String> {
 pub(in crate::cli) fn share(text: &str) -> Result<f64, String> {
     let percent = text.strip_suffix('%').and_then(|digits| digits.trim().parse::<f64>().ok());
     let percent = percent.filter(|percent| (0.0..=100.0).contains(percent));
-    percent.map(|percent| percent / 100.0).ok_or_else(|| "write it like 0.1%".into())
+    percent.map(|percent| percent / 100.0).ok_or_else(|| "it must be from 0% to 100%, and be written like 0.1%".into())
 }
 
 /// `500us`, `10ms`, or what the configuration takes: `30s`, `10m`.
@@ -54,7 +78,8 @@ pub(super) fn period(text: &str) -> Result<Duration, String> {
         Duration::try_from_secs_f64(value * scale).ok()
     };
     let found = scaled("us", 1e-6).or_else(|| scaled("ms", 1e-3)).or_else(|| scaled("s", 1.0));
-    found.or_else(|| parse_period(text)).ok_or_else(|| "write it like 500us, 10ms, 30s or 10m".into())
+    let mend = if text.starts_with('-') { "a time is not negative; write it" } else { "write it" };
+    found.or_else(|| parse_period(text)).ok_or_else(|| format!("{mend} like 500us, 10ms, 30s or 10m"))
 }
 
 #[cfg(test)]
@@ -68,6 +93,10 @@ mod tests {
         assert!(pace("most").is_err_and(|mend| mend.ends_with("or max")));
         assert!(rate("0").is_err() && rate("k").is_err() && rate("-5").is_err() && rate("inf").is_err());
         assert_eq!(share("0.1%").map(|share| (share * 1e6).round()), Ok(1000.0));
+        assert_eq!([count("10k"), count("7"), count("1.5M")], [Ok(10_000), Ok(7), Ok(1_500_000)]);
+        assert!(count("1.5").is_err_and(|error| error.contains("whole number from 1 to 4294967295")));
+        assert!(count("-3").is_err() && small_count("70k").is_err_and(|error| error.contains("65535")));
+        assert!(period("-5s").is_err_and(|error| error.contains("not negative")));
         assert!(share("0.1").is_err() && share("101%").is_err());
         assert_eq!(period("10ms"), Ok(Duration::from_millis(10)));
         assert_eq!(period("1.5s"), Ok(Duration::from_millis(1500)));

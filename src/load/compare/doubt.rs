@@ -7,6 +7,18 @@ use crate::load::units;
 /// Facts of a plan that may differ without harm.
 const HARMLESS: [&str; 2] = ["target", "seed"];
 
+/// What the two tests did differently, so that no figure of one says anything of the other's.
+pub(super) fn obstacles(a: &LoadResult, b: &LoadResult) -> Vec<&'static str> {
+    // A search looks for the rate itself.
+    let is_search = a.capacity.is_some() && b.capacity.is_some();
+    let all = [
+        ("profile", a.plan.profile != b.plan.profile),
+        ("payload", a.plan.payload_bytes != b.plan.payload_bytes),
+        ("rate", a.plan.rate_per_s != b.plan.rate_per_s && !is_search),
+    ];
+    all.into_iter().filter(|(_, differs)| *differs).map(|(what, _)| what).collect()
+}
+
 /// A sentence each.
 pub(super) fn doubts(a: &LoadResult, b: &LoadResult) -> Vec<String> {
     let mut doubts = Vec::new();

@@ -28,6 +28,8 @@ pub struct Comparison {
     a: Side,
     b: Side,
     rows: Vec<Row>,
+    /// What was done differently, so that no figures compare.
+    obstacles: Vec<&'static str>,
     /// What makes figures incomparable, a sentence each.
     doubts: Vec<String>,
     judged: Vec<Judged>,
@@ -48,10 +50,25 @@ struct Row {
 impl Comparison {
     /// Compares `b` with `a`. Differences up to the share `noise` (0.1: 10 %) are those between two runs of the same.
     pub fn new(a: Side, b: Side, noise: f64, fail_if: &[Ratio]) -> Self {
-        let rows = figures(&a.result, &b.result, noise);
+        let mut rows = figures(&a.result, &b.result, noise);
         let doubts = doubt::doubts(&a.result, &b.result);
-        let judged = fail_if.iter().map(|condition| condition.judge(&a.result, &b.result)).collect();
-        Self { a, b, rows, doubts, judged, noise }
+        let obstacles = doubt::obstacles(&a.result, &b.result);
+        let mut judged: Vec<_> = fail_if.iter().map(|condition| condition.judge(&a.result, &b.result)).collect();
+        let was_limit = a.result.generator.was_limit || b.result.generator.was_limit;
+        for row in &mut rows {
+            row.meaning = match row.meaning {
+                _ if !obstacles.is_empty() => Meaning::None,
+                // What arrived, and how late, is the load tester's own doing where it was the limit.
+                Meaning::Better | Meaning::Worse if was_limit && matches!(row.group, "packets" | "latency") => {
+                    Meaning::Unsure
+                }
+                meaning => meaning,
+            };
+        }
+        if !obstacles.is_empty() {
+            judged.iter_mut().for_each(|judged| (judged.measured, judged.failed) = (None, true));
+        }
+        Self { a, b, rows, obstacles, doubts, judged, noise }
     }
 
     /// Whether a condition holds.
@@ -61,6 +78,9 @@ impl Comparison {
 
     /// What it comes to, in a sentence.
     fn sum(&self) -> String {
+        if !self.obstacles.is_empty() {
+            return format!("Not comparable: another {}", self.obstacles.join(", another "));
+        }
         let count = |meaning| self.rows.iter().filter(|row| row.meaning == meaning).count();
         let [better, worse, same] = [Meaning::Better, Meaning::Worse, Meaning::Same].map(count);
         let unsure = count(Meaning::Unsure);

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::load::result::LoadResult;
+use crate::load::result::{Capacity, LoadResult};
 use crate::load::units;
 
 /// The ground of a plan.
@@ -16,6 +16,8 @@ pub struct Base {
     pub packets_per_s: Option<f64>,
     /// Payload of the packets that were measured, on average.
     pub payload_bytes: Option<f64>,
+    /// Allocations that were measured at once.
+    pub allocations: Option<u32>,
     /// What speaks against taking it at face value, a sentence each.
     pub doubts: Vec<String>,
     /// Where these come from, a sentence each.
@@ -37,6 +39,7 @@ impl Base {
             bytes_per_allocation: ALLOCATION_BYTES,
             packets_per_s: None,
             payload_bytes: None,
+            allocations: None,
             doubts: Vec::new(),
             sources: vec![cpu, memory],
         }
@@ -77,22 +80,11 @@ impl Base {
             None => sources.extend(base.sources.get(1).cloned()),
         }
         base.payload_bytes = Some(mean_payload(result)).filter(|bytes| *bytes > 0.0);
+        base.allocations = Some(result.setup.took_part.unwrap_or(result.plan.allocations));
+        base.doubts.extend(doubt(found).map(str::to_owned));
         if let Some(capacity) = found {
             base.packets_per_s =
                 Some(capacity.rate_per_s).filter(|_| capacity.confirmed && !capacity.generator_limited);
-            if capacity.generator_limited {
-                base.doubts.push(
-                    "The load tester was the limit of the measured capacity, not the server: how many servers it takes \
-                     cannot be told from it."
-                        .into(),
-                );
-            } else if !capacity.confirmed {
-                base.doubts.push(
-                    "The measured capacity was not confirmed by a longer run: how many servers it takes cannot be told \
-                     from it."
-                        .into(),
-                );
-            }
             let at_least = if capacity.generator_limited { "at least " } else { "" };
             let rate = units::number(capacity.rate_per_s);
             let allocations = units::count(result.plan.allocations.into());
@@ -104,6 +96,25 @@ impl Base {
         }
         base.sources = sources;
         Ok(base)
+    }
+}
+
+/// What speaks against taking the capacity that was `found` for the server's.
+fn doubt(found: Option<&Capacity>) -> Option<&'static str> {
+    match found {
+        None => Some(
+            "The measured result is of one rate, no search: what one server bears it does not say; load with \
+             --find-capacity.",
+        ),
+        Some(Capacity { generator_limited: true, .. }) => Some(
+            "The load tester was the limit of the measured capacity, not the server: how many servers it takes cannot \
+             be told from it.",
+        ),
+        Some(Capacity { confirmed: false, .. }) => Some(
+            "The measured capacity was not confirmed by a longer run: how many servers it takes cannot be told from \
+             it.",
+        ),
+        Some(_) => None,
     }
 }
 
@@ -119,7 +130,7 @@ const KERNEL_BYTES: f64 = 2048.0;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::result::{Capacity, KernelMemory, Server};
+    use crate::load::result::{KernelMemory, Server};
 
     #[test]
     fn what_was_measured_replaces_what_is_assumed() {

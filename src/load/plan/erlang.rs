@@ -2,6 +2,8 @@
 
 /// The most that are tried.
 const MOST: u32 = 10_000_000;
+/// The most erlangs for which as many always do.
+pub(super) const MOST_LOAD: f64 = 5_000_000.0;
 
 /// The fewest places such that at most the share `blocked` of calls find all taken, at `load` erlangs.
 ///

@@ -12,7 +12,7 @@ pub use text::text;
 use serde::Serialize;
 
 use super::settings::{DEFAULT_KEY_FRAMES, Profile};
-use erlang::servers_for;
+use erlang::{MOST_LOAD, servers_for};
 
 /// What is known of the calls.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -93,6 +93,31 @@ const USER_PORTS: f64 = 64_512.0;
 
 /// Payloads that differ by more than this factor cost differently.
 const PAYLOADS_APART: f64 = 1.5;
+/// A server may scale to so many times the allocations that it was measured with, and not further.
+const ALLOCATIONS_APART: f64 = 10.0;
+
+impl Demand {
+    /// Visits that are under way at the peak, on average.
+    fn load(&self) -> f64 {
+        self.visits_per_hour * self.peak_factor * self.minutes_per_visit / 60.0
+    }
+
+    /// Whether it can be worked out.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn check(&self) -> Result<(), String> {
+        let load = self.load();
+        match load <= MOST_LOAD {
+            true => Ok(()),
+            false => Err(format!(
+                "{} visits at once are more than can be worked out, which is {}: plan for a part of them",
+                super::units::brief(load),
+                super::units::brief(MOST_LOAD)
+            )),
+        }
+    }
+}
 
 impl Media {
     /// At `bits_per_s`: a call's voice, and the rest in full packets.
@@ -120,11 +145,11 @@ impl Plan {
     pub fn new(demand: Demand, base: Base) -> Self {
         let remarks = base.doubts.clone();
         let mut plan = Self { demand, base, lines: Vec::new(), remarks };
-        plan.compare_payloads();
         let calls = plan.calls();
         let allocations = plan.ports(calls);
         let packets = plan.traffic(calls);
         plan.machine(allocations, packets);
+        plan.compare_with_base(allocations);
         plan
     }
 
@@ -138,22 +163,29 @@ impl Plan {
         value
     }
 
-    /// Says so where the base was measured with other packets than are planned.
-    fn compare_payloads(&mut self) {
+    /// Says so where the base was measured with other packets than are planned, or with far fewer allocations.
+    fn compare_with_base(&mut self, allocations: f64) {
         let Media { bits_per_s, packets_per_s, .. } = self.demand.media;
-        let Some(measured) = self.base.payload_bytes.filter(|_| packets_per_s > 0.0) else { return };
         let planned = bits_per_s / 8.0 / packets_per_s;
-        if planned > measured * PAYLOADS_APART || measured > planned * PAYLOADS_APART {
+        let is_other = |bytes: &f64| planned > bytes * PAYLOADS_APART || *bytes > planned * PAYLOADS_APART;
+        if let Some(measured) = self.base.payload_bytes.filter(|bytes| packets_per_s > 0.0 && is_other(bytes)) {
             self.remarks.push(format!(
                 "Measured were packets of {measured:.0} bytes, planned are {planned:.0} on average: measure again with \
                  --payload {planned:.0}."
+            ));
+        }
+        let is_few = |count: &f64| allocations > count * ALLOCATIONS_APART;
+        if let Some(measured) = self.base.allocations.map(f64::from).filter(is_few) {
+            let [measured, planned] = [measured, allocations].map(super::units::number);
+            self.remarks.push(format!(
+                "Measured were {measured} allocations, planned are {planned}: measure again with more (--allocations)."
             ));
         }
     }
 
     fn calls(&mut self) -> f64 {
         let Demand { visits_per_hour, minutes_per_visit, peak_factor, blocked_share, .. } = self.demand;
-        let load = visits_per_hour * peak_factor * minutes_per_visit / 60.0;
+        let load = self.demand.load();
         let because = format!("{visits_per_hour} visits/h x {peak_factor} at the peak x {minutes_per_visit} min / 60");
         self.put("offered_load", load, "erlang", because);
         let because = format!(
