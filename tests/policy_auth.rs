@@ -141,6 +141,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// C-085, C-086: every layout of ephemeral user name, from the secret to the keys.
 #[test]
 fn passwords_and_keys_of_the_vectors() {
     for (username, password, md5, sha256) in VECTORS {

@@ -5,12 +5,12 @@ use std::ops::Range;
 
 use turnkeep::wire::attribute::{
     AccessToken, AdditionalAddressFamily, AddressErrorCode, AlternateDomain, AlternateServer, AttributeType,
-    ChannelNumberAttribute, ConnectionId, Data, DontFragment, Encode, ErrorCode, EvenPort, Icmp, Lifetime,
-    MappedAddress, MobilityTicket, Nonce, PasswordAlgorithmAttribute, PasswordAlgorithms, Realm,
-    RequestedAddressFamily, RequestedTransport, ReservationToken, Software, ThirdPartyAuthorization, UnknownAttributes,
-    Userhash, Username, XorMappedAddress, XorPeerAddress, XorRelayedAddress,
+    ChannelNumberAttribute, ConnectionId, Data, DontFragment, ErrorCode, EvenPort, Icmp, Lifetime, MappedAddress,
+    MobilityTicket, Nonce, PasswordAlgorithmAttribute, PasswordAlgorithms, Raw, Realm, RequestedAddressFamily,
+    RequestedTransport, ReservationToken, Software, ThirdPartyAuthorization, UnknownAttributes, Userhash, Username,
+    XorMappedAddress, XorPeerAddress, XorRelayedAddress,
 };
-use turnkeep::wire::header::{HEADER_LEN, TransactionId};
+use turnkeep::wire::header::HEADER_LEN;
 use turnkeep::wire::message::{MAX_ATTRIBUTES, MAX_UNKNOWN};
 use turnkeep::wire::writer::DATA_FRONT_MAX;
 use turnkeep::wire::{
@@ -254,22 +254,5 @@ pub(super) fn assert_padded_with_zeroes(message: &[u8]) {
     for (attribute, range) in plain(message).expect("well-formed") {
         let padding = &message[range.end..range.end.next_multiple_of(4)];
         assert!(padding.iter().all(|byte| *byte == 0), "{attribute} is padded with {padding:?}");
-    }
-}
-
-/// An attribute as it lies.
-pub(super) struct Raw<'a>(pub(super) AttributeType, pub(super) &'a [u8]);
-
-impl Encode for Raw<'_> {
-    fn attribute_type(&self) -> AttributeType {
-        self.0
-    }
-
-    fn value_len(&self) -> usize {
-        self.1.len()
-    }
-
-    fn encode_value(&self, out: &mut [u8], _: &TransactionId) {
-        out.copy_from_slice(self.1);
     }
 }

@@ -3,7 +3,7 @@
 use std::net::{Ipv6Addr, SocketAddr};
 
 use turnkeep::wire::attribute::{
-    AttributeType, Encode, Nonce, PasswordAlgorithmAttribute, PasswordAlgorithms, Realm, Username, XorPeerAddress,
+    AttributeType, Encode, Nonce, PasswordAlgorithmAttribute, PasswordAlgorithms, Raw, Realm, Username, XorPeerAddress,
 };
 use turnkeep::wire::header::TransactionId;
 use turnkeep::wire::{
@@ -11,7 +11,6 @@ use turnkeep::wire::{
 };
 
 use super::input::Input;
-use super::message::Raw;
 use super::sans_io::{REALM, password_of};
 
 /// An attribute, encoded.

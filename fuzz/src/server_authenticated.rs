@@ -9,14 +9,13 @@ use std::time::Duration;
 use turnkeep::relay::limits::MAX_PAYLOAD;
 use turnkeep::relay::{DropReason, PeerAddr, PeerVerdict, RelayFailure, RelayId, RelayedAddr};
 use turnkeep::wire::attribute::{
-    ChannelNumberAttribute, Data, DontFragment, Lifetime, RequestedTransport, XorPeerAddress,
+    ChannelNumberAttribute, Data, DontFragment, Lifetime, Raw, RequestedTransport, XorPeerAddress,
 };
 use turnkeep::wire::header::TransactionId;
 use turnkeep::wire::{Class, MessageWriter, Method};
 
 use super::answer::Answer;
 use super::input::Input;
-use super::message::Raw;
 use super::request::{Attribute, Sender, any_attribute, attribute, peer};
 use super::sans_io::{Client, Output, TestPolicy, World};
 use super::server_unauthenticated::{CLIENTS, chosen_settings};

@@ -7,14 +7,14 @@ use std::time::Duration;
 use turnkeep::relay::{
     Command, DropReason, Families, PeerAddr, PeerVerdict, RelayFailure, RelayId, RelayedAddr, Settings,
 };
-use turnkeep::wire::attribute::{AttributeType, Nonce, Realm, RequestedTransport, Username};
+use turnkeep::wire::attribute::{AttributeType, Nonce, Raw, Realm, RequestedTransport, Username};
 use turnkeep::wire::channel_data::ChannelNumbers;
 use turnkeep::wire::header::TransactionId;
 use turnkeep::wire::{Class, MessageWriter, Method};
 
 use super::answer::Answer;
 use super::input::Input;
-use super::message::{ENDINGS, Raw};
+use super::message::ENDINGS;
 use super::sans_io::{Client, Output, REALM, World, settings};
 
 /// More steps find nothing that fewer do not: there is no state.

@@ -194,8 +194,9 @@ pub fn data_indication_front(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::attribute::Raw;
     use crate::wire::attribute::{Data, EvenPort, Realm, UnknownAttributes};
-    use crate::wire::tests::{ID, Raw};
+    use crate::wire::tests::ID;
     use crate::wire::{Integrity, Message};
 
     /// C-025, and A-121: RFC 8489 §14; whatever the buffer held.

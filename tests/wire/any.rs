@@ -153,24 +153,6 @@ impl<'d> Use<'d> for Type {
     }
 }
 
-/// An attribute by its bytes.
-#[derive(Clone, Copy)]
-pub(crate) struct Raw<'a>(pub(crate) AttributeType, pub(crate) &'a [u8]);
-
-impl Encode for Raw<'_> {
-    fn attribute_type(&self) -> AttributeType {
-        self.0
-    }
-
-    fn value_len(&self) -> usize {
-        self.1.len()
-    }
-
-    fn encode_value(&self, out: &mut [u8], _: &TransactionId) {
-        out.copy_from_slice(self.1);
-    }
-}
-
 /// Any attribute that can be sent; long values are rare.
 pub(crate) fn attribute() -> impl Strategy<Value = Any> {
     let bytes = || prop_oneof![9 => vec(any::<u8>(), 0..40), 1 => vec(any::<u8>(), 0..=763)];

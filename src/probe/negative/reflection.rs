@@ -11,8 +11,8 @@ use super::super::login;
 use super::super::report::{Step, Verdict};
 use super::super::uri::Transport;
 use super::super::walk::{Log, Scene};
-use crate::wire::attribute::Software;
-use crate::wire::{AttributeType, Encode, Message, Method, TransactionId};
+use crate::wire::attribute::{Raw, Software};
+use crate::wire::{AttributeType, Message, Method};
 
 /// How long nothing must come, or an answer from elsewhere is waited for.
 const SILENCE: Duration = Duration::from_millis(400);
@@ -236,21 +236,4 @@ fn answers(scene: &Scene<'_>, request: &[u8]) -> io::Result<bool> {
     socket.set_read_timeout(Some(SILENCE))?;
     let mut buffer = [0; 2048];
     Ok(socket.recv(&mut buffer).is_ok_and(|len| Message::parse(&buffer[..len]).is_ok() || len >= 20))
-}
-
-/// An attribute of a kind that the wire floor has no type for, as a server should never see it.
-struct Raw<'a>(AttributeType, &'a [u8]);
-
-impl Encode for Raw<'_> {
-    fn attribute_type(&self) -> AttributeType {
-        self.0
-    }
-
-    fn value_len(&self) -> usize {
-        self.1.len()
-    }
-
-    fn encode_value(&self, out: &mut [u8], _: &TransactionId) {
-        out.copy_from_slice(self.1);
-    }
 }

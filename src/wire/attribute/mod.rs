@@ -6,6 +6,7 @@
 
 mod algorithm;
 mod extension;
+mod raw;
 mod text;
 mod turn;
 mod types;
@@ -13,6 +14,7 @@ mod unknown;
 
 pub use self::algorithm::{PasswordAlgorithmAttribute, PasswordAlgorithms};
 pub use self::extension::{AccessToken, ConnectionId, MobilityTicket, ThirdPartyAuthorization};
+pub use self::raw::Raw;
 pub use self::text::{AlternateDomain, MAX_TEXT_LEN, Nonce, Realm, Software, Userhash, Username};
 pub use self::turn::{
     AdditionalAddressFamily, ChannelNumberAttribute, Data, DontFragment, EvenPort, Icmp, Lifetime,

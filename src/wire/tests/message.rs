@@ -1,7 +1,7 @@
 //! Reading messages: what is refused, what is found.
 
-use super::{ID, Raw, mend_length, request};
-use crate::wire::attribute::{Data, DontFragment, Lifetime, Realm, Software, Username, XorPeerAddress};
+use super::{ID, mend_length, request};
+use crate::wire::attribute::{Data, DontFragment, Lifetime, Raw, Realm, Software, Username, XorPeerAddress};
 use crate::wire::message::{MAX_ATTRIBUTES, MAX_UNKNOWN};
 use crate::wire::{
     AttributeType, Class, HEADER_LEN, InvalidAttribute, Message, MessageWriter, Method, ParseError, TransactionId,

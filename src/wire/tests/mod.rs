@@ -4,29 +4,11 @@ mod message;
 mod scope;
 mod vectors;
 
-use super::attribute::{AttributeType, Decode, Encode};
+use super::attribute::{Decode, Encode};
 use super::header::{Class, HEADER_LEN, Header, Method, TransactionId};
 
 /// Any transaction id; no two bytes alike.
 pub(super) const ID: TransactionId = TransactionId([0xA0, 0xB1, 0xC2, 0xD3, 0xE4, 0xF5, 6, 7, 8, 9, 10, 11]);
-
-/// An attribute of any type, by its bytes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Raw<'a>(pub(super) AttributeType, pub(super) &'a [u8]);
-
-impl Encode for Raw<'_> {
-    fn attribute_type(&self) -> AttributeType {
-        self.0
-    }
-
-    fn value_len(&self) -> usize {
-        self.1.len()
-    }
-
-    fn encode_value(&self, out: &mut [u8], _: &TransactionId) {
-        out.copy_from_slice(self.1);
-    }
-}
 
 /// The bytes of an attribute's value.
 pub(super) fn encoded(attribute: &impl Encode) -> Vec<u8> {

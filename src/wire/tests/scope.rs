@@ -1,8 +1,8 @@
 //! What counts and what does not: MESSAGE-INTEGRITY, MESSAGE-INTEGRITY-SHA256, FINGERPRINT, and what stands behind
 //! them.
 
-use super::{ID, Raw, mend_length};
-use crate::wire::attribute::{Lifetime, Software, Username, XorPeerAddress};
+use super::{ID, mend_length};
+use crate::wire::attribute::{Lifetime, Raw, Software, Username, XorPeerAddress};
 use crate::wire::{
     AttributeType, Class, Fingerprint, Integrity, IntegrityError, IntegrityKey, Message, MessageWriter, Method,
     fingerprint,

@@ -1,7 +1,7 @@
 //! The published test vectors, bit for bit in both directions: RFC 5769 §2 and RFC 8489 Appendix B.
 
-use super::{Raw, mend_length};
-use crate::wire::attribute::{Nonce, Realm, Software, Userhash, Username, XorMappedAddress};
+use super::mend_length;
+use crate::wire::attribute::{Nonce, Raw, Realm, Software, Userhash, Username, XorMappedAddress};
 use crate::wire::integrity::{PasswordAlgorithm, userhash};
 use crate::wire::{
     AttributeType, Class, Fingerprint, HEADER_LEN, Integrity, IntegrityError, IntegrityKey, LongTermKey, Message,
