@@ -6,8 +6,12 @@ use std::time::Duration;
 use crate::case::Case;
 use crate::server::{Programs, Server, ServerKind};
 
-const USAGE: &str = "\
+pub(crate) const USAGE: &str = "\
 usage: scripts/race [OPTIONS]
+
+What has been measured is kept (target/race/records.jsonl), and a race goes on where it stopped: it can be run in
+pieces, such as --cases up,down and then --cases capacity, and the results are written from all of them. Pieces must be
+of one build, so only the first one builds: --no-build.
 
   --cases A,B        only cases that these words select (see --list)
   --servers A,B      only these servers; `all` adds the forwarder's other strategies
@@ -15,12 +19,14 @@ usage: scripts/race [OPTIONS]
   --rounds N         rounds of each case (5)
   --seconds N        measured traffic of one measurement (5)
   --quick            one round of one second with 100 allocations: to see that everything runs
-  --resume           go on with the records of the last race; what another build measured is measured again
-  --limit MINUTES    stop before this time is over; go on with --resume
-  --report           measure nothing, write the results of the last race again
+  --anew             forget what has been measured; one file of it is kept beside the new one
+  --limit MINUTES    stop before this time is over; the same command goes on
+  --report           measure nothing, write the results again
   --out DIRECTORY    where RESULTS.md and results/ go (benches; with --quick target/race)
   --server-cpu N, --generator-cpu N   the cores (0 and 1)
-  --list             what would be raced";
+  --build-only, --no-build   build and race nothing; race with what was built
+  --list             what would be raced, and how long it takes
+  --help             this, and how long everything takes";
 
 /// What was asked for.
 pub(crate) struct Arguments {
@@ -30,9 +36,10 @@ pub(crate) struct Arguments {
     rounds: usize,
     seconds: u64,
     quick: bool,
-    pub(crate) resume: bool,
+    pub(crate) anew: bool,
     pub(crate) report: bool,
     pub(crate) list: bool,
+    pub(crate) help: bool,
     pub(crate) limit: Option<Duration>,
     pub(crate) out: PathBuf,
     pub(crate) notes: PathBuf,
@@ -49,6 +56,19 @@ pub(crate) struct Plan {
     pub(crate) servers: Vec<Server>,
     pub(crate) rounds: usize,
     pub(crate) seconds: u64,
+}
+
+impl Plan {
+    /// About how long all of it takes.
+    pub(crate) fn estimate(&self) -> Duration {
+        self.cases.iter().map(|case| self.estimate_of(case)).sum()
+    }
+
+    pub(crate) fn estimate_of(&self, case: &Case) -> Duration {
+        let servers = self.servers.iter().filter(|server| server.runs(case)).count();
+        let heats = u32::try_from(servers * self.rounds).unwrap_or(u32::MAX);
+        heats * case.estimate(Duration::from_secs(self.seconds))
+    }
 }
 
 impl Arguments {
@@ -79,13 +99,15 @@ impl Arguments {
                 "--server-cpu" => this.server_cpu = number(&word, &value()?)?,
                 "--generator-cpu" => this.generator_cpu = number(&word, &value()?)?,
                 "--quick" => this.quick = true,
-                "--resume" => this.resume = true,
+                "--anew" => this.anew = true,
                 "--report" => this.report = true,
                 "--list" => this.list = true,
+                "--help" | "-h" => this.help = true,
                 _ => return Err(format!("{word} is not known\n\n{USAGE}")),
             }
-            // What scripts/race adds is nothing to type.
-            if !["--turnkeep", "--generator", "--tools", "--scratch", "--report", "--resume"].contains(&word.as_str()) {
+            // What scripts/race adds is nothing to type, and what says when to stop or begin changes no figure.
+            let unsaid = ["--turnkeep", "--generator", "--tools", "--scratch", "--report", "--anew", "--limit"];
+            if !unsaid.contains(&word.as_str()) {
                 typed.push(word);
                 typed.extend(given);
             }
@@ -135,9 +157,10 @@ impl Arguments {
             rounds: 5,
             seconds: 5,
             quick: false,
-            resume: false,
+            anew: false,
             report: false,
             list: false,
+            help: false,
             limit: None,
             out: "benches".into(),
             notes: "benches/race/NOTES.md".into(),
@@ -200,7 +223,8 @@ mod tests {
 
     #[test]
     fn the_command_is_what_was_typed() {
-        let words = ["--tools", "bin", "--cases", "up,down", "--resume", "--rounds", "3"].map(str::to_owned);
+        let words =
+            ["--tools", "bin", "--cases", "up,down", "--anew", "--limit", "9", "--rounds", "3"].map(str::to_owned);
         let arguments = Arguments::read(words.into_iter()).unwrap();
         assert_eq!(arguments.command, "scripts/race --cases up,down --rounds 3");
     }

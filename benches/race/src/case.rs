@@ -121,6 +121,35 @@ impl Group {
         }
     }
 
+    /// What a reader of its figures must know.
+    pub(crate) fn remark(self) -> Option<&'static str> {
+        match self {
+            Self::Pair => Some(
+                "A packet between two relayed addresses counts once. turn-server relays nowhere else, through \
+                 addresses that exist inside it alone.",
+            ),
+            Self::Cycles => Some(
+                "turn-server is not among them: it gives permissions for its own clients alone, and refuses the one \
+                 that a cycle asks for.",
+            ),
+            Self::Memory => Some(
+                "The kernel's is what the slabs of the whole machine grew by while the allocations were held; the load \
+                 generator has a few sockets only.",
+            ),
+            Self::Workers => Some(
+                "The load generator spins: while it sends it takes all of a core, and here it may take either, so that \
+                 three threads want two cores. One thread and two are measured under these same conditions: on the \
+                 same two cores, beside the same spinning generator. The figures are comparable with each other, not \
+                 with those above.",
+            ),
+            Self::Streams => Some(
+                "The others are built here without streams, or have none; and no forwarder would be a floor, since \
+                 most of the time goes to TCP and TLS.",
+            ),
+            _ => None,
+        }
+    }
+
     /// The name of its plot.
     pub(crate) fn file_stem(self) -> &'static str {
         match self {
@@ -203,8 +232,9 @@ impl Case {
     pub(crate) fn all() -> Vec<Self> {
         let mut cases = Vec::new();
         for path in [Path::Up, Path::Down] {
-            for allocations in [100, 1000, 10_000] {
-                cases.extend([50_000, 100_000].map(|rate| Self::rate(path, allocations, rate)));
+            for rate_per_s in [50_000, 100_000] {
+                // Side by side, since they are compared with each other.
+                cases.extend([100, 1000, 10_000].map(|allocations| Self::rate(path, allocations, rate_per_s)));
             }
         }
         for merged in [false, true] {

@@ -1,6 +1,7 @@
 //! The machine and the versions, for the head of the results.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use crate::server::{Programs, Server, ServerKind};
@@ -33,8 +34,13 @@ pub(crate) fn version(server: &Server, programs: &Programs) -> String {
     match &server.kind {
         ServerKind::Turnkeep { program, .. } => {
             let version = said(&program.to_string_lossy(), &["--version"]);
-            let commit = said("git", &["describe", "--always", "--dirty"]);
-            format!("{version}, commit {commit}")
+            // Another build says itself what it is, by its name.
+            let is_this = *program == programs.turnkeep;
+            if is_this {
+                format!("{version}, commit {}", commit(programs))
+            } else {
+                format!("{version}, another build")
+            }
         }
         ServerKind::Coturn { .. } => debian("coturn"),
         ServerKind::TurnCrate => {
@@ -45,6 +51,19 @@ pub(crate) fn version(server: &Server, programs: &Programs) -> String {
         ServerKind::TurnServer => said(&server.program(programs).to_string_lossy(), &["--version"]),
         ServerKind::Forwarder(_) => "benches/race/forwarder".into(),
     }
+}
+
+/// The commit that turnkeep and the load generator were built from, as scripts/race wrote it down when it built them.
+pub(crate) fn commit(programs: &Programs) -> String {
+    match first_line(programs.directory.join("commit")) {
+        line if line.is_empty() => "unknown".into(),
+        line => line,
+    }
+}
+
+/// The day and the minute of a time in seconds since 1970.
+pub(crate) fn time(seconds: u64) -> String {
+    said("date", &["--utc", "--date", &format!("@{seconds}"), "+%Y-%m-%d %H:%M"])
 }
 
 fn cpu_field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
@@ -63,7 +82,7 @@ fn locked<'a>(lock: &'a str, name: &str) -> Option<&'a str> {
     lines.next()?.strip_prefix("version = \"")?.strip_suffix('"')
 }
 
-fn first_line(path: &str) -> String {
+fn first_line(path: impl AsRef<Path>) -> String {
     fs::read_to_string(path).unwrap_or_default().lines().next().unwrap_or_default().to_owned()
 }
 

@@ -131,6 +131,9 @@ fn outcome(case: &Case, document: &Value) -> Result<Outcome, String> {
     if let Some((failed, all)) = failed.zip(all).filter(|(failed, all)| *failed > FAILED_BORNE * all) {
         return Err(format!("{failed} of {all} allocations failed: {}", document["errors"]));
     }
+    if document.pointer("/capacity/confirmed") == Some(&Value::Bool(false)) {
+        return Err("the search found no rate that a longer run bore out".into());
+    }
     let mut outcome = Outcome::default();
     let mut put = |metric: Metric, value: Option<f64>| {
         if let Some(value) = value {
@@ -144,6 +147,7 @@ fn outcome(case: &Case, document: &Value) -> Result<Outcome, String> {
             put(Metric::CpuNsPerPacket, number("/server/cpu_ns_per_packet"));
             put(Metric::P50Us, number("/traffic/total/latency/p50_us"));
             put(Metric::P99Us, number("/traffic/total/latency/p99_us"));
+            put(Metric::LateP999Us, number("/generator/lateness/p99_9_us"));
             put(Metric::Loss, number("/traffic/total/loss"));
             put(Metric::ReceivedPerS, number("/traffic/total/received_per_s"));
             put(Metric::SwitchesPerPacket, switches.zip(received).map(|((some, others), all)| (some + others) / all));
@@ -186,11 +190,12 @@ mod tests {
                 "received": 1000, "loss": 0.002, "received_per_s": 998.0, "latency": {"p50_us": 11.0, "p99_us": 20.5}
             }},
             "server": {"cpu_ns_per_packet": 4071.5, "voluntary_switches": 400, "involuntary_switches": 100},
-            "generator": {"was_limit": true}
+            "generator": {"was_limit": true, "lateness": {"p99_9_us": 97.5}}
         });
         let outcome = outcome(&case("up-160-100-50k"), &document).unwrap();
         assert_eq!(outcome.figures[&Metric::CpuNsPerPacket], 4071.5);
         assert_eq!(outcome.figures[&Metric::P99Us], 20.5);
+        assert_eq!(outcome.figures[&Metric::LateP999Us], 97.5);
         assert_eq!(outcome.figures[&Metric::SwitchesPerPacket], 0.5);
         assert!(outcome.generator_limited);
     }
@@ -214,6 +219,9 @@ mod tests {
             "setup": {"attempted": 100, "failed": 90}, "churn": {"failed": 90, "cycles_per_s": 2.0}
         });
         assert!(outcome(&case, &refused).unwrap_err().contains("90 of 100 allocations failed"));
+        let found = json!({"rate_per_s": 9e4, "confirmed": false});
+        let unconfirmed = outcome(&case, &json!({"format": 1, "ended": "completed", "capacity": found}));
+        assert!(unconfirmed.unwrap_err().contains("bore out"));
         let empty = json!({"format": 1, "ended": "completed", "churn": null});
         assert!(outcome(&case, &empty).unwrap_err().contains("without the figures"));
     }

@@ -1,8 +1,8 @@
 //! Races TURN servers against each other and writes `benches/RESULTS.md`. `scripts/race` builds and starts it.
 //!
 //! `case.rs` says what is raced, `server.rs` who races and how each is set, `measure.rs` what one measurement is,
-//! `generator.rs` what `turnkeep load` is told and what is read of its answer, `report.rs` and `plot.rs` what comes
-//! out.
+//! `generator.rs` what `turnkeep load` is told and what is read of its answer, `record.rs` what is kept of it,
+//! `goal.rs` and `verdict.rs` whether it is what was to be shown, `report.rs` and `plot.rs` what comes out.
 
 mod arguments;
 mod case;
@@ -18,17 +18,18 @@ mod record;
 mod report;
 mod server;
 mod stats;
+mod verdict;
 
 use std::fs;
-use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arguments::{Arguments, Plan};
 use case::{Case, Group};
+use generator::Outcome;
 use measure::{Setting, build_id, measure};
 use metric::Metric;
-use record::{Record, Records};
+use record::{Origin, Record, Records};
 use server::Server;
 
 fn main() -> ExitCode {
@@ -43,76 +44,121 @@ fn main() -> ExitCode {
 
 fn race(arguments: &Arguments) -> Result<(), String> {
     let plan = arguments.plan()?;
+    if arguments.help {
+        println!("{}\n\n{}", arguments::USAGE, about(&plan, plan.estimate()));
+        return Ok(());
+    }
     if arguments.list {
         list(&plan);
         return Ok(());
     }
     let scratch = &arguments.programs.scratch;
     fs::create_dir_all(scratch).map_err(|error| format!("{}: {error}", scratch.display()))?;
-    let mut records = open(arguments, &plan).map_err(|error| format!("records: {error}"))?;
+    let origins = origins(arguments, &plan);
+    let mut records = open(arguments, &origins)?;
     if !arguments.report {
         process::allow_many_descriptors().map_err(|error| format!("descriptor limit: {error}"))?;
-        run(arguments, &plan, &mut records)?;
+        run(arguments, &plan, &origins, &mut records)?;
     }
     if records.is_empty() {
         return Err("nothing has been measured".into());
     }
-    write_results(arguments, &plan, &records).map_err(|error| format!("results: {error}"))
+    write_results(arguments, &records).map_err(|error| format!("results: {error}"))
+}
+
+/// How much there is to do.
+fn about(plan: &Plan, estimate: Duration) -> String {
+    format!(
+        "About {} minutes for {} rounds of {} s with {} servers; what others disturb is measured again and comes on top.",
+        estimate.as_secs().div_ceil(60),
+        plan.rounds,
+        plan.seconds,
+        plan.servers.len()
+    )
 }
 
 fn list(plan: &Plan) {
-    println!("Cases:");
-    plan.cases.iter().for_each(|case| println!("  {:24}{}: {}", case.name, case.group.title(), case.title));
+    println!("Cases, and about how long each takes:");
+    let minutes = |case: &Case| plan.estimate_of(case).as_secs_f64() / 60.0;
+    let line = |case: &Case| {
+        println!("  {:24}{:4.1} min  {}: {}", case.name, minutes(case), case.group.title(), case.title);
+    };
+    plan.cases.iter().for_each(line);
     println!("Servers:");
     plan.servers.iter().for_each(|server| println!("  {:24}{}", server.name, server.describe()));
+    println!("{}", about(plan, plan.estimate()));
 }
 
-/// The records to go on with: none of another build.
-fn open(arguments: &Arguments, plan: &Plan) -> std::io::Result<Records> {
+/// What runs under each server's name.
+fn origins(arguments: &Arguments, plan: &Plan) -> Vec<(String, Origin)> {
+    let programs = &arguments.programs;
+    let (commit, generator) = (facts::commit(programs), build_id(&programs.generator));
+    let origin = |server: &Server| Origin {
+        commit: commit.clone(),
+        build: build_id(&server.program(programs)),
+        generator: generator.clone(),
+        version: facts::version(server, programs),
+        settings: server.describe(),
+        command: arguments.command.clone(),
+    };
+    plan.servers.iter().map(|server| (server.name.clone(), origin(server))).collect()
+}
+
+/// The records to go on with: none of another commit or build, and none of what failed.
+fn open(arguments: &Arguments, origins: &[(String, Origin)]) -> Result<Records, String> {
     let path = arguments.programs.scratch.join("records.jsonl");
-    if !arguments.resume && !arguments.report {
-        return Records::create(&path);
+    let said = |error: std::io::Error| format!("{}: {error}; --anew begins anew", path.display());
+    if arguments.anew {
+        return Records::create(&path).map_err(said);
     }
-    let mut records = Records::open(&path)?;
-    if !arguments.report {
-        let builds: Vec<_> =
-            plan.servers.iter().map(|server| (&server.name, build_id(&arguments.programs, server))).collect();
-        let is_stale =
-            |record: &Record| builds.iter().any(|(name, build)| **name == record.server && *build != record.build);
-        records.retain(|record| !is_stale(record) && record.failure.is_none())?;
+    let mut records = Records::open(&path).map_err(said)?;
+    if arguments.report {
+        return Ok(records);
     }
+    if let Some(Record { server, origin, .. }) = records.stranger(origins) {
+        return Err(format!(
+            "{} has measurements of {server} of another build: {}, raced at commit {}. Go on with that build, or begin \
+             anew with --anew.",
+            path.display(),
+            origin.version,
+            origin.commit
+        ));
+    }
+    records.forget(|record| record.failure.is_some()).map_err(said)?;
     Ok(records)
 }
 
-fn run(arguments: &Arguments, plan: &Plan, records: &mut Records) -> Result<(), String> {
-    let all: Vec<Heat<'_>> = heats(plan)
-        .filter(|heat| {
-            let build = build_id_of(arguments, heat.server);
-            !records.has(&heat.case.name, &heat.server.name, heat.round, &build, plan.seconds)
-        })
-        .collect();
+fn run(arguments: &Arguments, plan: &Plan, origins: &[(String, Origin)], records: &mut Records) -> Result<(), String> {
+    let is_left = |heat: &Heat<'_>| !records.has(&heat.case.name, &heat.server.name, heat.round, plan.seconds);
+    let all: Vec<Heat<'_>> = heats(plan).filter(is_left).collect();
     let seconds = Duration::from_secs(plan.seconds);
-    let estimate: Duration = all.iter().map(|heat| heat.case.estimate(seconds)).sum();
-    let minutes = estimate.as_secs().div_ceil(60);
-    println!("{} measurements, about {minutes} minutes. The machine should do nothing else.", all.len());
+    let estimate = all.iter().map(|heat| heat.case.estimate(seconds)).sum();
+    println!("{} measurements. {} The machine should do nothing else.", all.len(), about(plan, estimate));
     let setting = Setting { server_cpu: arguments.server_cpu, generator_cpu: arguments.generator_cpu, seconds };
     let begin = Instant::now();
     for (index, heat) in all.iter().enumerate() {
         let Heat { case, server, round } = heat;
         if arguments.limit.is_some_and(|limit| begin.elapsed() + case.estimate(seconds) > limit) {
-            println!("The time is up; {} are left, go on with --resume.", all.len() - index);
+            println!("The time is up; {} are left: the same command goes on.", all.len() - index);
             break;
         }
+        let begun_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let outcome = measure(&arguments.programs, setting, case, server, *round);
+        let others = outcome.as_ref().map(|(_, others)| *others).unwrap_or_default();
+        let failure = outcome.as_ref().err().cloned();
+        let (Outcome { figures, generator_limited }, _) = outcome.unwrap_or_default();
+        let origin = origins.iter().find(|(name, _)| *name == server.name).map(|(_, origin)| origin.clone());
         let record = Record {
             case: case.name.clone(),
             server: server.name.clone(),
             round: *round,
-            build: build_id_of(arguments, server),
+            origin: origin.unwrap_or_default(),
+            begun_s,
             seconds: plan.seconds,
-            generator_limited: outcome.as_ref().is_ok_and(|outcome| outcome.generator_limited),
-            failure: outcome.as_ref().err().cloned(),
-            figures: outcome.map(|outcome| outcome.figures).unwrap_or_default(),
+            figures,
+            generator_limited,
+            others,
+            failure,
         };
         println!("{:4}/{} {}", index + 1, all.len(), line(&record, case));
         records.add(record).map_err(|error| format!("records: {error}"))?;
@@ -127,19 +173,16 @@ struct Heat<'a> {
     round: usize,
 }
 
-/// Round after round within each case, the servers taking turns.
+/// Round after round within each group, case after case within each round, the servers taking turns: what is compared
+/// is measured at about the same time, and a race that is stopped has fewer rounds rather than fewer cases.
 fn heats(plan: &Plan) -> impl Iterator<Item = Heat<'_>> {
-    plan.cases.iter().flat_map(move |case| {
-        let servers: Vec<&Server> = plan.servers.iter().filter(|server| server.runs(case)).collect();
-        (0..plan.rounds).flat_map(move |round| {
-            let servers = servers.clone();
+    let rounds = |group: Group| (0..plan.rounds).map(move |round| (group, round));
+    Group::ALL.into_iter().flat_map(rounds).flat_map(move |(group, round)| {
+        plan.cases.iter().filter(move |case| case.group == group).flat_map(move |case| {
+            let servers: Vec<&Server> = plan.servers.iter().filter(|server| server.runs(case)).collect();
             stats::order(servers.len(), round).map(move |index| Heat { case, server: servers[index], round })
         })
     })
-}
-
-fn build_id_of(arguments: &Arguments, server: &Server) -> String {
-    build_id(&arguments.programs, server)
 }
 
 fn line(record: &Record, case: &Case) -> String {
@@ -158,34 +201,43 @@ fn line(record: &Record, case: &Case) -> String {
     format!("{} round {} {}: {said}", record.case, record.round + 1, record.server)
 }
 
-fn write_results(arguments: &Arguments, plan: &Plan, records: &Records) -> std::io::Result<()> {
+/// Of all records, whichever run they are of.
+fn write_results(arguments: &Arguments, records: &Records) -> std::io::Result<()> {
     let notes = fs::read_to_string(&arguments.notes).unwrap_or_default();
-    let versions: Vec<String> = plan.servers.iter().map(|server| facts::version(server, &arguments.programs)).collect();
-    let frame = report::Frame {
-        machine: &facts::machine(),
-        versions: &versions,
-        command: &arguments.command,
-        seconds: plan.seconds,
-        notes: &notes,
-    };
-    let text = report::write(records, &plan.cases, &plan.servers, &frame);
+    let entrants = records.entrants(|name| Server::rank(&arguments.programs, name));
+    let frame = report::Frame { machine: &facts::machine(), time: &facts::time, notes: &notes };
+    let cases = Case::all();
+    let text = report::write(records, &cases, &entrants, &frame);
     let plots = arguments.out.join("results");
     fs::create_dir_all(&plots)?;
     let file = arguments.out.join("RESULTS.md");
     fs::write(&file, text)?;
     for group in Group::ALL {
-        write_plot(&plots, group, plan, records)?;
+        let cases: Vec<&Case> = cases.iter().filter(|case| case.group == group).collect();
+        let entrants = report::those_with_figures(records, &cases, &entrants);
+        if !entrants.is_empty() {
+            let plot = plots.join(format!("{}.svg", group.file_stem()));
+            fs::write(plot, plot::write(records, group, &cases, &entrants))?;
+        }
     }
     println!("{}", file.display());
     Ok(())
 }
 
-fn write_plot(directory: &Path, group: Group, plan: &Plan, records: &Records) -> std::io::Result<()> {
-    let cases: Vec<&Case> = plan.cases.iter().filter(|case| case.group == group).collect();
-    let servers = report::those_with_figures(records, &cases, &plan.servers);
-    if servers.is_empty() {
-        return Ok(());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_go_through_all_cases_of_a_group() {
+        let words = ["--cases", "up-160-100-50k,up-160-1000-50k,idle", "--servers", "coturn,pion", "--rounds", "2"];
+        let plan =
+            Arguments::read(words.into_iter().map(str::to_owned)).and_then(|arguments| arguments.plan()).unwrap();
+        let heats: Vec<_> = heats(&plan).map(|heat| (heat.case.name.as_str(), heat.round, &heat.server.name)).collect();
+        let (hundred, thousand, idle) = ("up-160-100-50k", "up-160-1000-50k", "idle");
+        let rounds: Vec<_> = heats.iter().map(|(case, round, _)| (*case, *round)).step_by(2).collect();
+        assert_eq!(rounds, [(hundred, 0), (thousand, 0), (hundred, 1), (thousand, 1), (idle, 0), (idle, 1)]);
+        let servers: Vec<_> = heats.iter().filter(|(case, ..)| *case == hundred).map(|(.., server)| *server).collect();
+        assert_eq!(servers, ["coturn", "pion", "pion", "coturn"]);
     }
-    let file = directory.join(format!("{}.svg", group.file_stem()));
-    fs::write(file, plot::write(records, group, &cases, &servers))
 }

@@ -1,6 +1,7 @@
 //! One measurement: a fresh server, its load, the figures.
 
 use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,19 +33,19 @@ const BORNE: f64 = 0.05;
 /// How often a measurement is tried that others have disturbed.
 const TRIES: usize = 4;
 
-/// Measures `server` in `case`, again if others disturbed it. The load generator's document lies in the scratch
-/// directory afterwards.
+/// Measures `server` in `case`, again if others disturbed it, and says what share of a core these had. The load
+/// generator's document lies in the scratch directory afterwards.
 pub(crate) fn measure(
     programs: &Programs,
     setting: Setting,
     case: &Case,
     server: &Server,
     round: usize,
-) -> Result<Outcome, String> {
+) -> Result<(Outcome, f64), String> {
     let mut disturbance = 0.0;
     for _ in 0..TRIES {
         match measure_once(programs, setting, case, server, round)? {
-            (outcome, others) if others <= BORNE => return Ok(outcome),
+            measured @ (_, others) if others <= BORNE => return Ok(measured),
             (_, others) => disturbance = others,
         }
     }
@@ -129,13 +130,11 @@ fn memory(pid: u32, allocations: u32, load: impl FnOnce() -> Result<Outcome, Str
     Ok(outcome)
 }
 
-/// Names a build: what was measured with another is not comparable.
-pub(crate) fn build_id(programs: &Programs, server: &Server) -> String {
+/// Names a program by its bytes.
+pub(crate) fn build_id(program: &Path) -> String {
     let mut hash: u64 = 0xCBF2_9CE4_8422_2325;
-    for file in [server.program(programs), programs.generator.clone()] {
-        for byte in fs::read(file).unwrap_or_default() {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
-        }
+    for byte in fs::read(program).unwrap_or_default() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
     }
     format!("{hash:016x}")
 }

@@ -12,6 +12,8 @@ pub(crate) enum Metric {
     CpuNsPerPacket,
     P50Us,
     P99Us,
+    /// The load generator's own: from when a packet was due to when the kernel had taken it.
+    LateP999Us,
     /// Lost packets over sent ones.
     Loss,
     ReceivedPerS,
@@ -35,7 +37,7 @@ impl Metric {
     pub(crate) fn of(group: Group) -> &'static [Self] {
         match group {
             Group::Relay | Group::Bursts | Group::Pair | Group::Workers | Group::Streams => {
-                &[Self::CpuNsPerPacket, Self::P99Us, Self::SwitchesPerPacket]
+                &[Self::CpuNsPerPacket, Self::P99Us, Self::LateP999Us, Self::SwitchesPerPacket]
             }
             Group::Capacity => &[Self::CapacityPerS],
             Group::Cycles | Group::Handshakes => &[Self::CyclesPerS, Self::CpuUsPerCycle],
@@ -50,6 +52,7 @@ impl Metric {
             Self::CpuNsPerPacket => "CPU per packet, ns",
             Self::P50Us => "median latency, µs",
             Self::P99Us => "p99 latency, µs",
+            Self::LateP999Us => "the generator's own lateness, p99.9, µs",
             Self::Loss => "loss",
             Self::ReceivedPerS => "packets/s received",
             Self::SwitchesPerPacket => "context switches per packet",
@@ -67,7 +70,7 @@ impl Metric {
     pub(crate) fn write(self, value: f64) -> String {
         match self {
             Self::CpuNsPerPacket | Self::CyclesPerS | Self::CpuUsPerS => format!("{value:.0}"),
-            Self::P50Us | Self::P99Us => format!("{value:.0}"),
+            Self::P50Us | Self::P99Us | Self::LateP999Us => format!("{value:.0}"),
             Self::CapacityPerS | Self::ReceivedPerS => format!("{:.0}k", value / 1000.0),
             Self::CpuUsPerCycle | Self::UserKibPerAllocation | Self::SwitchesPerS => format!("{value:.1}"),
             Self::SwitchesPerPacket | Self::KernelKibPerAllocation => format!("{value:.2}"),

@@ -5,8 +5,7 @@ use std::fmt::Write;
 
 use crate::case::{Case, Group};
 use crate::metric::Metric;
-use crate::record::Records;
-use crate::server::Server;
+use crate::record::{Entrant, Records};
 use crate::stats::Spread;
 
 const WIDTH: f64 = 900.0;
@@ -21,7 +20,7 @@ const TOP: f64 = 64.0;
 const COLOURS: [&str; 8] = ["#0072b2", "#d55e00", "#e69f00", "#cc79a7", "#56b4e9", "#666666", "#999999", "#bbbbbb"];
 
 /// The plot of a group's first figure.
-pub(crate) fn write(records: &Records, group: Group, cases: &[&Case], servers: &[&Server]) -> String {
+pub(crate) fn write(records: &Records, group: Group, cases: &[&Case], servers: &[&Entrant]) -> String {
     let metric = Metric::of(group)[0];
     let rows = rows(records, metric, cases, servers);
     let most = rows.iter().flat_map(|row| &row.bars).map(|(_, spread)| spread.max).fold(0.0, f64::max);
@@ -64,16 +63,16 @@ struct Row<'a> {
     bars: Vec<(usize, Spread)>,
 }
 
-fn rows<'a>(records: &Records, metric: Metric, cases: &[&'a Case], servers: &[&Server]) -> Vec<Row<'a>> {
+fn rows<'a>(records: &Records, metric: Metric, cases: &[&'a Case], servers: &[&Entrant]) -> Vec<Row<'a>> {
     let row = |case: &&'a Case| {
         let spread =
-            |(index, server): (usize, &&Server)| Some((index, records.spread(&case.name, &server.name, metric)?));
+            |(index, server): (usize, &&Entrant)| Some((index, records.spread(&case.name, &server.name, metric)?));
         Row { title: case.title.as_str(), bars: servers.iter().enumerate().filter_map(spread).collect() }
     };
     cases.iter().map(row).filter(|row| !row.bars.is_empty()).collect()
 }
 
-fn legend(out: &mut String, servers: &[&Server]) {
+fn legend(out: &mut String, servers: &[&Entrant]) {
     let mut x = 10.0;
     for (index, server) in servers.iter().enumerate() {
         let colour = COLOURS[index % COLOURS.len()];
@@ -112,7 +111,6 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::record::tests::{path, record};
-    use crate::server::ServerKind;
 
     #[test]
     fn bars_are_as_long_as_what_they_stand_for() {
@@ -123,9 +121,11 @@ mod tests {
         }
         std::fs::remove_file(path).unwrap();
         let cases = Case::select(&["cycles".into()]).unwrap();
-        let servers =
-            [("coturn", ServerKind::Coturn { threads: 1 }), ("pion", ServerKind::Pion), ("a<b", ServerKind::Pion)]
-                .map(|(name, kind)| Server { name: name.into(), kind });
+        let servers = ["coturn", "pion", "a<b"].map(|name| Entrant {
+            name: name.into(),
+            versions: Vec::new(),
+            settings: String::new(),
+        });
         let svg =
             write(&records, Group::Cycles, &cases.iter().collect::<Vec<_>>(), &servers.iter().collect::<Vec<_>>());
         let widths: Vec<f64> = svg

@@ -31,29 +31,32 @@ pub(crate) struct Quiet {
     begin: Instant,
     everybody_s: f64,
     children_s: f64,
+    stolen_s: f64,
 }
 
 impl Quiet {
     pub(crate) fn watch() -> io::Result<Self> {
-        Ok(Self { begin: Instant::now(), everybody_s: user_seconds()?, children_s: children_user_seconds()? })
+        let (everybody_s, stolen_s) = user_and_stolen_seconds(&fs::read_to_string("/proc/stat")?);
+        Ok(Self { begin: Instant::now(), everybody_s, children_s: children_user_seconds()?, stolen_s })
     }
 
     /// The share of a core that others than `pid` (which began after the watch) and this program's ended children had,
-    /// in user mode: the kernel's own work is not always whose it seems.
+    /// in user mode (the kernel's own work is not always whose it seems), and the host's other guests.
     pub(crate) fn disturbance(&self, pid: u32) -> io::Result<f64> {
         let server_s = of_stat(&fs::read_to_string(format!("/proc/{pid}/stat"))?) / ticks_per_s();
         let ours = children_user_seconds()? - self.children_s + server_s;
-        let others = user_seconds()? - self.everybody_s - ours;
+        let (everybody_s, stolen_s) = user_and_stolen_seconds(&fs::read_to_string("/proc/stat")?);
+        let others = (everybody_s - self.everybody_s - ours).max(0.0) + stolen_s - self.stolen_s;
         Ok(others.max(0.0) / self.begin.elapsed().as_secs_f64())
     }
 }
 
-/// Of all processes, on all cores.
-fn user_seconds() -> io::Result<f64> {
-    let text = fs::read_to_string("/proc/stat")?;
-    // Normal and nice.
-    let ticks: f64 = text.split_whitespace().skip(1).take(2).filter_map(|word| word.parse::<f64>().ok()).sum();
-    Ok(ticks / ticks_per_s())
+/// Of all processes on all cores, and what a hypervisor gave to others while somebody here wanted to run.
+fn user_and_stolen_seconds(stat: &str) -> (f64, f64) {
+    let ticks: Vec<f64> = stat.split_whitespace().skip(1).take(8).filter_map(|word| word.parse().ok()).collect();
+    // Normal and nice; the eighth is stolen.
+    let user = ticks.iter().take(2).sum::<f64>();
+    (user / ticks_per_s(), ticks.get(7).copied().unwrap_or_default() / ticks_per_s())
 }
 
 fn children_user_seconds() -> io::Result<f64> {
@@ -133,6 +136,13 @@ mod tests {
     #[test]
     fn user_time_is_the_fourteenth_field() {
         assert_eq!(of_stat("42 (a (b) c) S 1 2 3 4 5 6 7 8 9 10 77 88 0 0"), 77.0);
+    }
+
+    #[test]
+    fn time_of_programs_and_time_stolen_are_told_apart() {
+        let stat = "cpu  700 200 11 12 13 14 15 300 0 0\ncpu0 1 2\n";
+        let seconds = |ticks: f64| ticks / ticks_per_s();
+        assert_eq!(user_and_stolen_seconds(stat), (seconds(900.0), seconds(300.0)));
     }
 
     #[test]

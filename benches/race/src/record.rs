@@ -16,39 +16,105 @@ pub(crate) struct Record {
     pub(crate) server: String,
     /// From 0.
     pub(crate) round: usize,
-    /// What ran: a hash over server and load generator. What another build has measured is not taken for this one's.
-    pub(crate) build: String,
+    /// What ran.
+    #[serde(flatten)]
+    pub(crate) origin: Origin,
+    /// When it began, in seconds since 1970.
+    pub(crate) begun_s: u64,
     /// Seconds of measured traffic.
     pub(crate) seconds: u64,
     pub(crate) figures: BTreeMap<Metric, f64>,
     /// Whether the load generator was the limit: the server can do more, or loses less.
     pub(crate) generator_limited: bool,
+    /// The share of a core that neither server nor load generator had meanwhile.
+    pub(crate) others: f64,
     /// Why there are no figures.
     pub(crate) failure: Option<String>,
 }
 
-/// The records of a race, appended one by one, so that a race can go on after a pause.
+/// What ran, so that nobody takes what another build has measured for this one's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    /// The commit of turnkeep that the race is of, its load generator's as well.
+    pub(crate) commit: String,
+    /// A hash over the server's program.
+    pub(crate) build: String,
+    /// The same over the load generator's.
+    pub(crate) generator: String,
+    /// The server's version, as the results say it.
+    pub(crate) version: String,
+    /// How the server was set, as the results say it.
+    pub(crate) settings: String,
+    /// What was typed.
+    pub(crate) command: String,
+}
+
+impl Origin {
+    /// Whether both are of the same programs, whatever was typed.
+    fn is_of_same_build(&self, other: &Self) -> bool {
+        let programs = |origin: &Self| [&origin.commit, &origin.build, &origin.generator].map(Clone::clone);
+        programs(self) == programs(other)
+    }
+}
+
+/// Who has records, and what ran: a row of the table of versions, a column of every other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entrant {
+    pub(crate) name: String,
+    /// More than one if the records disagree.
+    pub(crate) versions: Vec<String>,
+    pub(crate) settings: String,
+}
+
+/// The records of a race, appended one by one, so that it can be run in pieces.
 pub(crate) struct Records {
     path: PathBuf,
     list: Vec<Record>,
 }
 
 impl Records {
-    /// Begins anew.
+    /// Begins anew; what was there is kept beside it.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        if path.exists() {
+            fs::rename(path, path.with_extension("before.jsonl"))?;
+        }
         fs::write(path, "")?;
         Ok(Self { path: path.to_owned(), list: Vec::new() })
     }
 
     /// Goes on with what is there.
+    ///
+    /// # Errors
+    /// Records of another format: they say too little to go on with.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let text = match fs::read_to_string(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             text => text?,
         };
-        // The last line of a race that was killed may be half a record.
-        let list = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        Ok(Self { path: path.to_owned(), list })
+        let mut list = Vec::new();
+        for line in text.split_inclusive('\n') {
+            match serde_json::from_str(line) {
+                Ok(record) => list.push(record),
+                // The last line of a race that was killed may be half a record.
+                Err(_) if !line.ends_with('\n') => {}
+                Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+            }
+        }
+        let mut records = Self { path: path.to_owned(), list };
+        records.forget(|_| false)?;
+        Ok(records)
+    }
+
+    /// Of the records that are not of this race, the first: of another commit or load generator, or of another build of
+    /// one of its servers. What such have measured must not stand beside it.
+    pub(crate) fn stranger(&self, race: &[(String, Origin)]) -> Option<&Record> {
+        let is_of_race = |record: &Record| match race.iter().find(|(name, _)| *name == record.server) {
+            Some((_, origin)) => record.origin.is_of_same_build(origin),
+            None => race.first().is_none_or(|(_, origin)| {
+                (&record.origin.commit, &record.origin.generator) == (&origin.commit, &origin.generator)
+            }),
+        };
+        self.list.iter().find(|record| !is_of_race(record))
     }
 
     pub(crate) fn add(&mut self, record: Record) -> io::Result<()> {
@@ -59,23 +125,23 @@ impl Records {
         Ok(())
     }
 
-    /// Whether it has been measured with this build and for as long.
-    pub(crate) fn has(&self, case: &str, server: &str, round: usize, build: &str, seconds: u64) -> bool {
-        self.list.iter().any(|record| {
-            record.case == case
-                && record.server == server
-                && record.round == round
-                && record.build == build
-                && record.seconds == seconds
-                && record.failure.is_none()
-        })
+    /// Whether it has been measured, and for as long.
+    pub(crate) fn has(&self, case: &str, server: &str, round: usize, seconds: u64) -> bool {
+        self.of(case, server).any(|record| record.round == round && record.seconds == seconds)
     }
 
-    /// Drops what `is_current` denies, in the file as well.
-    pub(crate) fn retain(&mut self, is_current: impl Fn(&Record) -> bool) -> io::Result<()> {
-        let list: Vec<Record> = self.list.drain(..).filter(is_current).collect();
-        fs::write(&self.path, "")?;
-        list.into_iter().try_for_each(|record| self.add(record))
+    /// Drops what `is_gone`, in the file as well.
+    pub(crate) fn forget(&mut self, is_gone: impl Fn(&Record) -> bool) -> io::Result<()> {
+        self.list.retain(|record| !is_gone(record));
+        let lines: Result<Vec<String>, _> = self.list.iter().map(serde_json::to_string).collect();
+        let text: String = lines?.into_iter().flat_map(|line| [line, "\n".into()]).collect();
+        let beside = self.path.with_extension("new.jsonl");
+        fs::write(&beside, text)?;
+        fs::rename(beside, &self.path)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Record> {
+        self.list.iter()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -87,8 +153,33 @@ impl Records {
         self.list.iter().filter(move |record| record.case == case && record.server == server)
     }
 
+    /// The record of one measurement that has figures.
+    pub(crate) fn in_round(&self, case: &str, server: &str, round: usize) -> Option<&Record> {
+        self.list.iter().find(|record| {
+            record.round == round && record.case == case && record.server == server && record.failure.is_none()
+        })
+    }
+
     pub(crate) fn spread(&self, case: &str, server: &str, metric: Metric) -> Option<Spread> {
         Spread::of(self.of(case, server).filter_map(|record| record.figures.get(&metric).copied()))
+    }
+
+    /// Who has records, the first to race first.
+    pub(crate) fn entrants(&self, order: impl Fn(&str) -> usize) -> Vec<Entrant> {
+        let mut entrants: Vec<Entrant> = Vec::new();
+        for Record { server, origin, .. } in &self.list {
+            let place = entrants.iter().position(|entrant| entrant.name == *server).unwrap_or_else(|| {
+                let settings = origin.settings.clone();
+                entrants.push(Entrant { name: server.clone(), versions: Vec::new(), settings });
+                entrants.len() - 1
+            });
+            let versions = &mut entrants[place].versions;
+            if !versions.contains(&origin.version) {
+                versions.push(origin.version.clone());
+            }
+        }
+        entrants.sort_by_key(|entrant| order(&entrant.name));
+        entrants
     }
 
     /// The fewest and the most that a server had of a case.
@@ -112,10 +203,12 @@ pub(crate) mod tests {
             case: case.into(),
             server: server.into(),
             round,
-            build: "b".into(),
+            origin: Origin { commit: "c".into(), build: "b".into(), ..Origin::default() },
+            begun_s: 1_800_000_000,
             seconds: 5,
             figures: figures.iter().copied().collect(),
             generator_limited: false,
+            others: 0.0,
             failure: None,
         }
     }
@@ -135,16 +228,42 @@ pub(crate) mod tests {
         fs::write(&path, format!("{whole}{{\"case\":\"id")).unwrap();
 
         let mut records = Records::open(&path).unwrap();
-        assert!(records.has("idle", "pion", 0, "b", 5));
-        assert!(!records.has("idle", "pion", 0, "another build", 5));
-        assert!(!records.has("idle", "pion", 0, "b", 1));
-        assert!(!records.has("idle", "pion", 1, "b", 5), "what failed is tried again");
+        assert!(records.has("idle", "pion", 0, 5) && !records.has("idle", "pion", 0, 1));
         assert_eq!(records.spread("idle", "pion", Metric::SwitchesPerS).unwrap().median, 2.5);
         assert_eq!(records.rounds(), (2, 2));
 
-        records.retain(|record| record.round == 1).unwrap();
+        records.forget(|record| record.failure.is_some()).unwrap();
+        assert!(!records.has("idle", "pion", 1, 5), "what failed is tried again");
+        records.add(record("idle", "pion", 2, &[])).unwrap();
         assert_eq!(Records::open(&path).unwrap().list, records.list);
-        assert_eq!(records.list.len(), 1);
+        assert_eq!(records.list.len(), 2);
+        fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn what_another_build_has_measured_is_a_strangers() {
+        let path = path("stranger");
+        let mut records = Records::create(&path).unwrap();
+        records.add(record("idle", "pion", 0, &[])).unwrap();
+        fs::remove_file(path).unwrap();
+        let race = |name: &str, change: fn(&mut Origin)| {
+            let mut origin = record("idle", name, 0, &[]).origin;
+            change(&mut origin);
+            [(name.to_owned(), origin)]
+        };
+        let is_stranger = |race: [(String, Origin); 1]| records.stranger(&race).is_some();
+        assert!(!is_stranger(race("pion", |origin| origin.command = "scripts/race --cases idle".into())));
+        assert!(!is_stranger(race("coturn", |origin| origin.build = "its own".into())));
+        assert!(is_stranger(race("pion", |origin| origin.build = "another".into())));
+        assert!(is_stranger(race("coturn", |origin| origin.commit = "another".into())));
+        assert!(is_stranger(race("coturn", |origin| origin.generator = "another".into())));
+    }
+
+    #[test]
+    fn a_file_that_says_too_little_is_refused() {
+        let path = path("format");
+        fs::write(&path, "{\"case\":\"idle\",\"server\":\"pion\"}\n").unwrap();
+        assert!(Records::open(&path).is_err());
         fs::remove_file(path).unwrap();
     }
 }

@@ -5,30 +5,25 @@ use std::fmt::Write;
 use crate::case::{Case, Group};
 use crate::goal;
 use crate::metric::Metric;
-use crate::record::Records;
-use crate::server::Server;
+use crate::record::{Entrant, Record, Records};
 use crate::stats::Spread;
+use crate::verdict::{Figure, LOSS_SAID, spread};
 
 /// What stands around the tables.
 pub(crate) struct Frame<'a> {
     /// (what, how it is) of the machine.
     pub(crate) machine: &'a [(&'static str, String)],
-    /// The version of each server, in the order of the servers.
-    pub(crate) versions: &'a [String],
-    pub(crate) command: &'a str,
-    pub(crate) seconds: u64,
+    /// Writes a time in seconds since 1970.
+    pub(crate) time: &'a dyn Fn(u64) -> String,
     /// Written by hand, put in as it is.
     pub(crate) notes: &'a str,
 }
-
-/// More loss than this is said beside a figure: what is lost costs nothing.
-const LOSS_SAID: f64 = 0.001;
 
 /// Of prose; a table's row cannot be folded.
 const MAX_COLUMNS: usize = 114;
 
 /// The whole document.
-pub(crate) fn write(records: &Records, cases: &[Case], servers: &[Server], frame: &Frame<'_>) -> String {
+pub(crate) fn write(records: &Records, cases: &[Case], servers: &[Entrant], frame: &Frame<'_>) -> String {
     let mut out = String::new();
     head(&mut out, records, servers, frame);
     out.push_str(&goal::table(records));
@@ -48,40 +43,79 @@ pub(crate) fn write(records: &Records, cases: &[Case], servers: &[Server], frame
 }
 
 /// The servers that a table of `cases` has columns for.
-pub(crate) fn those_with_figures<'a>(records: &Records, cases: &[&Case], servers: &'a [Server]) -> Vec<&'a Server> {
-    let has = |server: &&Server| {
+pub(crate) fn those_with_figures<'a>(records: &Records, cases: &[&Case], servers: &'a [Entrant]) -> Vec<&'a Entrant> {
+    let has = |server: &&Entrant| {
         let mut rounds = cases.iter().flat_map(|case| records.of(&case.name, &server.name));
         rounds.any(|record| !record.figures.is_empty())
     };
     servers.iter().filter(has).collect()
 }
 
-fn head(out: &mut String, records: &Records, servers: &[Server], frame: &Frame<'_>) {
+fn head(out: &mut String, records: &Records, servers: &[Entrant], frame: &Frame<'_>) {
+    out.push_str("# The race\n\nWritten by `scripts/race`; change `benches/race`, not this file.\n\n");
+    for command in distinct(records, |record| &record.origin.command) {
+        let _ = writeln!(out, "    {}", folded("        ", command).replace('\n', " \\\n"));
+    }
+    let _ = write!(out, "\n{}\n\n", folded("", &how(records)));
+    let facts = frame.machine.iter().map(|(what, how)| format!("{what}: {how}"));
+    let facts = facts.chain([when(records, frame), commits(records)]);
+    facts.for_each(|fact| out.push_str(&(folded("  ", &format!("- {fact}")) + "\n")));
+    out.push_str("\n| server | version | settings |\n| --- | --- | --- |\n");
+    for Entrant { name, versions, settings } in servers {
+        let _ = writeln!(out, "| {name} | {} | {settings} |", versions.join("; "));
+    }
+}
+
+fn how(records: &Records) -> String {
     let rounds = match records.rounds() {
         (fewest, most) if fewest == most => counted(most),
         (fewest, most) => format!("{fewest} to {most} rounds"),
     };
-    let how = format!(
-        "{rounds} of {} s, servers interleaved, the order rotated, a fresh server for each measurement; the server on \
-         one core, the load generator (`turnkeep load`) on another. A measurement during which other programs had more \
-         than a twentieth of a core is made again. A cell is the median, in brackets the lowest and the highest round. \
-         CPU is the server's user and system time. `†`: more than 0.1 % was lost, and what is lost costs nothing. `‡`: \
-         the load generator was the limit, not the server.",
-        frame.seconds
-    );
-    let _ = write!(
-        out,
-        "# The race\n\nWritten by `scripts/race`; change `benches/race`, not this file.\n\n    {}\n\n{}\n\n",
-        folded("        ", frame.command).replace('\n', " \\\n"),
-        folded("", &how)
-    );
-    for (what, how) in frame.machine {
-        let _ = writeln!(out, "{}", folded("  ", &format!("- {what}: {how}")));
+    let seconds: Vec<String> = distinct(records, |record| &record.seconds).iter().map(ToString::to_string).collect();
+    format!(
+        "{rounds} of {} s, servers interleaved, every second round in the reverse order, a fresh server for each \
+         measurement; the server on one core, the load generator (`turnkeep load`) on another. A measurement during \
+         which other programs, or the host's other guests, had more than a twentieth of a core is made again. A cell is \
+         the median, in brackets the lowest and the highest round. CPU is the server's user and system time. `†`: more \
+         than 0.1 % was lost, and what is lost costs nothing. `‡`: in a round the load generator was the limit, not the \
+         server.",
+        seconds.join(" or ")
+    )
+}
+
+fn when(records: &Records, frame: &Frame<'_>) -> String {
+    let times = || records.iter().map(|record| record.begun_s);
+    let [first, last] = [times().min(), times().max()].map(|time| (frame.time)(time.unwrap_or_default()));
+    let most = records.iter().map(|record| record.others).fold(0.0, f64::max);
+    format!("time: {first} to {last} UTC; others had {:.1} % of a core at most during a measurement", most * 100.0)
+}
+
+/// Which turnkeep all of it is of; if it is not of one, that is said.
+fn commits(records: &Records) -> String {
+    let commits = distinct(records, |record| &record.origin.commit);
+    let generators = distinct(records, |record| &record.origin.generator).len();
+    match (commits.as_slice(), generators) {
+        ([commit], 1) => format!("commit: {commit}, of turnkeep and of the load generator, in all measurements"),
+        (commits, generators) => {
+            let commits: Vec<&str> = commits.iter().map(|commit| commit.as_str()).collect();
+            format!(
+                "commit: **not one**: {}, with {generators} builds of the load generator; figures of one and another \
+                 are not comparable",
+                commits.join(", ")
+            )
+        }
     }
-    out.push_str("\n| server | version | settings |\n| --- | --- | --- |\n");
-    for (server, version) in servers.iter().zip(frame.versions) {
-        let _ = writeln!(out, "| {} | {version} | {} |", server.name, server.describe());
+}
+
+/// What records have, each once, in the order of the records.
+fn distinct<T: PartialEq>(records: &Records, part: impl Fn(&Record) -> &T) -> Vec<&T> {
+    let mut all = Vec::new();
+    for value in records.iter().map(part) {
+        if !all.contains(&value) {
+            all.push(value);
+        }
     }
+    all
 }
 
 /// Prose in lines that fit a screen, all but the first behind `indent`.
@@ -102,11 +136,14 @@ fn folded(indent: &str, text: &str) -> String {
     out
 }
 
-fn section(out: &mut String, records: &Records, group: Group, cases: &[&Case], servers: &[&Server]) {
+fn section(out: &mut String, records: &Records, group: Group, cases: &[&Case], servers: &[&Entrant]) {
     let stem = group.file_stem();
     let _ = write!(out, "\n## {}\n\n![{}](results/{stem}.svg)\n", group.title(), group.title());
+    if let Some(remark) = group.remark() {
+        let _ = write!(out, "\n{}\n", folded("", remark));
+    }
     for &metric in Metric::of(group) {
-        let cell = |case: &Case, server: &Server| cell(records, case, server, metric);
+        let cell = |case: &Case, server: &Entrant| cell(records, case, server, metric);
         table(out, metric.title(), cases, servers, cell);
     }
     let Some(&metric) = Metric::of(group).first() else {
@@ -116,16 +153,18 @@ fn section(out: &mut String, records: &Records, group: Group, cases: &[&Case], s
         if !servers.iter().any(|server| server.name == baseline) {
             continue;
         }
-        let ratio = |case: &Case, server: &Server| {
-            let of = |name: &str| records.spread(&case.name, name, metric);
-            let ratio = of(&server.name).zip(of(baseline)).and_then(|(own, other)| own.ratio_to(other));
-            ratio.map_or_else(|| "–".into(), |ratio| format!("{ratio:.2}"))
-        };
+        let ratio = |case: &Case, server: &Entrant| ratio(records, case, [&server.name, baseline], metric);
         table(out, &format!("{}, ratio to {baseline}", metric.title()), cases, servers, ratio);
     }
 }
 
-fn table(out: &mut String, title: &str, cases: &[&Case], servers: &[&Server], cell: impl Fn(&Case, &Server) -> String) {
+fn table(
+    out: &mut String,
+    title: &str,
+    cases: &[&Case],
+    servers: &[&Entrant],
+    cell: impl Fn(&Case, &Entrant) -> String,
+) {
     let row = |case: &&Case| {
         let cells: Vec<String> = servers.iter().map(|server| cell(case, server)).collect();
         cells.iter().any(|cell| cell != "–").then(|| format!("| {} | {} |\n", case.title, cells.join(" | ")))
@@ -138,7 +177,7 @@ fn table(out: &mut String, title: &str, cases: &[&Case], servers: &[&Server], ce
     let _ = write!(out, "\n| {title} | {} |\n|{}\n{rows}", names.join(" | "), " --- |".repeat(names.len() + 1));
 }
 
-fn cell(records: &Records, case: &Case, server: &Server, metric: Metric) -> String {
+fn cell(records: &Records, case: &Case, server: &Entrant, metric: Metric) -> String {
     let Some(spread) = records.spread(&case.name, &server.name, metric) else {
         return "–".into();
     };
@@ -158,12 +197,24 @@ fn cell(records: &Records, case: &Case, server: &Server, metric: Metric) -> Stri
     text
 }
 
+/// The median over the rounds, in each of which both were measured, and the ends.
+fn ratio(records: &Records, case: &Case, [own, other]: [&str; 2], metric: Metric) -> String {
+    let in_round = |record: &Record| {
+        let other = Figure::of(records.in_round(&case.name, other, record.round)?, metric)?;
+        Figure::of(record, metric)?.over(other)
+    };
+    let ratios: Vec<Figure> = records.of(&case.name, own).filter_map(in_round).collect();
+    let Some(Spread { median, min, max }) = spread(&ratios) else { return "–".into() };
+    let [median, low, high] = [median, min, max].map(|ratio| format!("{ratio:.2}"));
+    if low == high { median } else { format!("{median} ({low}–{high})") }
+}
+
 fn counted(rounds: usize) -> String {
     if rounds == 1 { "1 round".into() } else { format!("{rounds} rounds") }
 }
 
 /// What could not be measured, and why.
-fn failures(out: &mut String, records: &Records, cases: &[Case], servers: &[Server]) {
+fn failures(out: &mut String, records: &Records, cases: &[Case], servers: &[Entrant]) {
     let mut lines = Vec::new();
     for case in cases {
         for server in servers {
@@ -183,41 +234,35 @@ fn failures(out: &mut String, records: &Records, cases: &[Case], servers: &[Serv
 mod tests {
     use super::*;
     use crate::record::tests::{path, record};
-    use crate::server::ServerKind;
 
-    fn server(name: &str, kind: ServerKind) -> Server {
-        Server { name: name.into(), kind }
+    fn entrant(name: &str) -> Entrant {
+        Entrant { name: name.into(), versions: vec!["1.0".into(), "1.1".into()], settings: "as it comes".into() }
     }
 
     fn frame() -> Frame<'static> {
-        Frame { machine: &[], versions: &[], command: "scripts/race", seconds: 5, notes: "## Notes\n\nBy hand.\n" }
+        Frame { machine: &[], time: &|seconds| format!("second {seconds}"), notes: "## Notes\n\nBy hand.\n" }
     }
 
-    fn report(name: &str, list: Vec<crate::record::Record>, case: &str) -> String {
+    fn report(name: &str, list: Vec<Record>, case: &str) -> String {
         let path = path(name);
         let mut records = Records::create(&path).unwrap();
         list.into_iter().for_each(|record| records.add(record).unwrap());
         std::fs::remove_file(path).unwrap();
         let cases = Case::select(&[case.into()]).unwrap();
-        let servers = [
-            server("turnkeep", ServerKind::Turnkeep { program: "turnkeep".into(), workers: 1 }),
-            server("coturn", ServerKind::Coturn { threads: 1 }),
-            server("pion", ServerKind::Pion),
-        ];
-        write(&records, &cases, &servers, &frame())
+        write(&records, &cases, &["turnkeep", "coturn", "pion"].map(entrant), &frame())
     }
 
     #[test]
-    fn tables_have_medians_spread_and_ratios() {
+    fn tables_have_medians_spread_and_ratios_of_rounds() {
         let case = "up-160-100-50k";
         let cpu = |server: &str, round: usize, ns: f64| record(case, server, round, &[(Metric::CpuNsPerPacket, ns)]);
-        let rounds = [4100.0, 4000.0, 4900.0];
-        let mut list: Vec<_> = rounds.iter().enumerate().map(|(round, ns)| cpu("turnkeep", round, *ns)).collect();
-        list.push(cpu("coturn", 0, 8200.0));
+        let of =
+            |server: &'static str, all: [f64; 3]| all.into_iter().enumerate().map(move |(r, ns)| cpu(server, r, ns));
+        let list = of("turnkeep", [4100.0, 4000.0, 4900.0]).chain(of("coturn", [8200.0, 8000.0, 4900.0])).collect();
         let text = report("ratios", list, case);
         let row = "| client to peer, 100 allocations, 50k/s |";
-        assert!(text.contains(&format!("{row} 4100 (4000–4900) | 8200 |\n")), "{text}");
-        assert!(text.contains(&format!("{row} 0.50 | 1.00 |\n")), "{text}");
+        assert!(text.contains(&format!("{row} 4100 (4000–4900) | 8000 (4900–8200) |\n")), "{text}");
+        assert!(text.contains(&format!("{row} 0.50 (0.50–1.00) | 1.00 |\n")), "{text}");
         assert!(text.contains("3 rounds of 5 s") && text.contains("results/relay.svg"), "{text}");
         assert!(text.ends_with("\n## Notes\n\nBy hand.\n"), "{text}");
         assert!(!text.contains("What failed"), "{text}");
@@ -225,13 +270,31 @@ mod tests {
     }
 
     #[test]
+    fn what_ran_is_said() {
+        let of = |commit: &str, command: &str, server: &str| {
+            let mut record = record("idle", server, 0, &[(Metric::SwitchesPerS, 1.0)]);
+            record.origin.commit = commit.into();
+            record.origin.command = command.into();
+            record
+        };
+        let list = vec![of("abc", "scripts/race --cases idle", "turnkeep"), of("abc", "scripts/race", "coturn")];
+        let text = report("origins", list, "idle");
+        assert!(text.contains("\n    scripts/race --cases idle\n    scripts/race\n"), "{text}");
+        assert!(text.contains("- commit: abc, of turnkeep and of the load generator"), "{text}");
+        assert!(text.contains("| coturn | 1.0; 1.1 | as it comes |"), "{text}");
+        assert!(text.contains("- time: second 1800000000 to second 1800000000 UTC;"), "{text}");
+        let list = vec![of("abc", "scripts/race", "turnkeep"), of("abd", "scripts/race", "coturn")];
+        assert!(report("origins-two", list, "idle").contains("**not one**: abc, abd, with 1 builds"));
+    }
+
+    #[test]
     fn prose_is_folded() {
         let long = format!("scripts/race --cases {}", ["up-160-1000-100k"; 12].join(" --cases "));
-        let path = path("folded");
-        let frame = Frame { command: &long, ..frame() };
-        let text = write(&Records::create(&path).unwrap(), &[], &[], &frame);
-        std::fs::remove_file(path).unwrap();
-        assert!(text.contains(" \\\n        ") && text.lines().all(|line| line.chars().count() <= 120), "{text}");
+        let mut record = record("idle", "pion", 0, &[]);
+        record.origin.command = long;
+        let text = report("folded", vec![record], "idle");
+        let is_narrow = |line: &str| line.starts_with('|') || line.chars().count() <= 120;
+        assert!(text.contains(" \\\n        ") && text.lines().all(is_narrow), "{text}");
 
         let text = folded("  ", &format!("- {}", "word ".repeat(60).trim_end()));
         assert!(text.lines().all(|line| line.chars().count() <= MAX_COLUMNS), "{text}");

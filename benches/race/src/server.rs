@@ -68,6 +68,7 @@ impl Server {
             ("turnkeep", turnkeep(1)),
             ("turnkeep-two", turnkeep(2)),
             ("coturn", ServerKind::Coturn { threads: 1 }),
+            ("coturn-single", ServerKind::Coturn { threads: 0 }),
             ("coturn-two", ServerKind::Coturn { threads: 2 }),
             ("turn-crate", ServerKind::TurnCrate),
             ("pion", ServerKind::Pion),
@@ -96,8 +97,14 @@ impl Server {
 
     /// Whether it can run the case, and has something to say there.
     pub(crate) fn runs(&self, case: &Case) -> bool {
-        if let ServerKind::Turnkeep { workers: threads, .. } | ServerKind::Coturn { threads } = self.kind {
-            return threads == 1 || case.group == Group::Workers;
+        match self.kind {
+            ServerKind::Turnkeep { workers: 1, .. } | ServerKind::Coturn { threads: 1 } => return true,
+            // Whether the threads that it has beside the one for packets are to its disadvantage.
+            ServerKind::Coturn { threads: 0 } => {
+                return case.name.contains("-160-1000-") || case.group == Group::Cycles;
+            }
+            ServerKind::Turnkeep { .. } | ServerKind::Coturn { .. } => return case.group == Group::Workers,
+            _ => {}
         }
         // The others are built here without streams, or have none.
         if case.group == Group::Workers || case.transport != Transport::Udp {
@@ -122,8 +129,11 @@ impl Server {
                 .into(),
             ServerKind::Turnkeep { workers, .. } => format!("the same with `workers = {workers}`"),
             ServerKind::Coturn { threads: 1 } => {
-                "`-m 1`, no transport but the case's, no log, no CLI, quotas 0; its socket buffers cannot be set".into()
+                "`-m 1` (one thread for packets), no transport but the case's, no log, no CLI, quotas 0; its socket buffers cannot be set".into()
             }
+            ServerKind::Coturn { threads: 0 } => "the same with `-m 0`, all in one thread: a control, whether `-m 1` is \
+                 fair to it"
+                .into(),
             ServerKind::Coturn { threads } => format!("the same with `-m {threads}`"),
             ServerKind::TurnCrate => "Tokio's current-thread runtime, 4 MiB asked for the listener's buffer".into(),
             ServerKind::Pion => "GOMAXPROCS=1, 4 MiB asked for the listener's buffer, no log".into(),
@@ -156,6 +166,12 @@ impl Server {
             ServerKind::TurnServer => programs.directory.join("turn-server"),
             ServerKind::Forwarder(_) => programs.directory.join("race-forwarder"),
         }
+    }
+
+    /// Its place among all that can race: a build stands behind the turnkeep that it is compared with.
+    pub(crate) fn rank(programs: &Programs, name: &str) -> usize {
+        let all = Self::field(programs).into_iter().chain(Self::reserves()).position(|server| server.name == name);
+        all.map_or(1, |place| 2 * place)
     }
 
     /// Starts it on `cpus` (as taskset takes them), and returns when it answers a Binding request.
@@ -315,7 +331,7 @@ mod tests {
         assert!(who_runs("pair").contains(&"forwarder-switch".to_owned()));
         assert!(who_runs("burst-up-merged").contains(&"forwarder-merged".to_owned()));
         assert_eq!(who_runs("tls-up"), ["turnkeep", "coturn"]);
-        assert_eq!(who_runs("cycles"), ["turnkeep", "coturn", "turn-crate", "pion"]);
+        assert_eq!(who_runs("cycles"), ["turnkeep", "coturn", "coturn-single", "turn-crate", "pion"]);
         assert_eq!(who_runs("workers-up"), ["turnkeep", "turnkeep-two", "coturn", "coturn-two"]);
     }
 
