@@ -18,11 +18,12 @@ of one build, so only the first one builds: --no-build.
   --build NAME=PATH  another turnkeep to race, as turnkeep-NAME; can be given several times
   --rounds N         rounds of each case (5)
   --seconds N        measured traffic of one measurement (5)
-  --quick            one round of one second with 100 allocations: to see that everything runs
+  --quick            one round of one second, without searches and 1,000 allocations, whatever else runs: to see that
+                     everything works
   --anew             forget what has been measured; one file of it is kept beside the new one
   --limit MINUTES    stop before this time is over; the same command goes on
   --report           measure nothing, write the results again
-  --out DIRECTORY    where RESULTS.md and results/ go (benches; with --quick target/race)
+  --out DIRECTORY    where RESULTS.md and results/ go (benches; with --quick target/race/quick)
   --server-cpu N, --generator-cpu N   the cores (0 and 1)
   --build-only, --no-build   build and race nothing; race with what was built
   --list             what would be raced, and how long it takes
@@ -112,9 +113,18 @@ impl Arguments {
                 typed.extend(given);
             }
         }
-        this.out = out.unwrap_or_else(|| if this.quick { this.programs.scratch.clone() } else { this.out });
+        if this.quick {
+            // Neither its records nor its results are those of a race.
+            this.programs.scratch.push("quick");
+            this.out.clone_from(&this.programs.scratch);
+        }
+        this.out = out.unwrap_or(this.out);
         this.command = typed.join(" ");
         Ok(this)
+    }
+
+    pub(crate) fn is_quick(&self) -> bool {
+        self.quick
     }
 
     /// The cases and servers that the words select.
@@ -214,7 +224,7 @@ mod tests {
     #[test]
     fn quick_is_small_and_overwrites_no_results() {
         let arguments = Arguments::read(["--quick".to_owned()].into_iter()).unwrap();
-        assert!(!arguments.out.ends_with("benches"));
+        assert!(arguments.out.ends_with("quick") && arguments.programs.scratch.ends_with("quick"));
         let plan = arguments.plan().unwrap();
         assert_eq!((plan.rounds, plan.seconds), (1, 1));
         assert!(plan.cases.iter().all(|case| !case.name.contains("10000")));

@@ -55,7 +55,7 @@ fn race(arguments: &Arguments) -> Result<(), String> {
     let scratch = &arguments.programs.scratch;
     fs::create_dir_all(scratch).map_err(|error| format!("{}: {error}", scratch.display()))?;
     let origins = origins(arguments, &plan);
-    let mut records = open(arguments, &origins)?;
+    let mut records = open(arguments, &origins, plan.seconds)?;
     if !arguments.report {
         process::allow_many_descriptors().map_err(|error| format!("descriptor limit: {error}"))?;
         run(arguments, &plan, &origins, &mut records)?;
@@ -104,8 +104,8 @@ fn origins(arguments: &Arguments, plan: &Plan) -> Vec<(String, Origin)> {
     plan.servers.iter().map(|server| (server.name.clone(), origin(server))).collect()
 }
 
-/// The records to go on with: none of another commit or build, and none of what failed.
-fn open(arguments: &Arguments, origins: &[(String, Origin)]) -> Result<Records, String> {
+/// The records to go on with: none of another commit, build or length, and none of what failed.
+fn open(arguments: &Arguments, origins: &[(String, Origin)], seconds: u64) -> Result<Records, String> {
     let path = arguments.programs.scratch.join("records.jsonl");
     let said = |error: std::io::Error| format!("{}: {error}; --anew begins anew", path.display());
     if arguments.anew {
@@ -115,10 +115,10 @@ fn open(arguments: &Arguments, origins: &[(String, Origin)]) -> Result<Records, 
     if arguments.report {
         return Ok(records);
     }
-    if let Some(Record { server, origin, .. }) = records.stranger(origins) {
+    if let Some(Record { server, origin, seconds, .. }) = records.stranger(origins, seconds) {
         return Err(format!(
-            "{} has measurements of {server} of another build: {}, raced at commit {}. Go on with that build, or begin \
-             anew with --anew.",
+            "{} has measurements of another build or length: {server} ({}), raced at commit {} for {seconds} s. Go on \
+             with these, or begin anew with --anew.",
             path.display(),
             origin.version,
             origin.commit
@@ -129,12 +129,13 @@ fn open(arguments: &Arguments, origins: &[(String, Origin)]) -> Result<Records, 
 }
 
 fn run(arguments: &Arguments, plan: &Plan, origins: &[(String, Origin)], records: &mut Records) -> Result<(), String> {
-    let is_left = |heat: &Heat<'_>| !records.has(&heat.case.name, &heat.server.name, heat.round, plan.seconds);
+    let is_left = |heat: &Heat<'_>| !records.has(&heat.case.name, &heat.server.name, heat.round);
     let all: Vec<Heat<'_>> = heats(plan).filter(is_left).collect();
     let seconds = Duration::from_secs(plan.seconds);
     let estimate = all.iter().map(|heat| heat.case.estimate(seconds)).sum();
     println!("{} measurements. {} The machine should do nothing else.", all.len(), about(plan, estimate));
-    let setting = Setting { server_cpu: arguments.server_cpu, generator_cpu: arguments.generator_cpu, seconds };
+    let Arguments { server_cpu, generator_cpu, .. } = *arguments;
+    let setting = Setting { server_cpu, generator_cpu, seconds, bears_others: arguments.is_quick() };
     let begin = Instant::now();
     for (index, heat) in all.iter().enumerate() {
         let Heat { case, server, round } = heat;
