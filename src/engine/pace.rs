@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_alone_is_never_held_up() {
+    fn packets_that_come_seldom_are_not_held_up() {
         for gap in [20_000, 1000, 200, 80] {
             assert!((2..20).all(|turns| nap_after(turns, gap).is_zero()), "every {gap} µs");
         }

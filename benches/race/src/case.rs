@@ -129,8 +129,8 @@ impl Group {
                  addresses that exist inside it alone.",
             ),
             Self::Cycles => Some(
-                "turn-server is not among them: it gives permissions for its own clients alone, and refuses the one \
-                 that a cycle asks for.",
+                "turn-server is not among them: it gives permissions for its own clients alone, and answers the one that \
+                 a cycle asks for with 443.",
             ),
             Self::Memory => Some(
                 "The kernel's is what the slabs of the whole machine grew by while the allocations were held; the load \
@@ -269,17 +269,19 @@ impl Case {
 
     /// About how long one measurement takes, with `seconds` of measured traffic.
     pub(crate) fn estimate(&self, seconds: Duration) -> Duration {
-        let around = Duration::from_secs(3);
+        // The server's start, the warm-up, and what the load generator waits for afterwards.
+        let around = Duration::from_millis(2500);
         match self.kind {
             Kind::Rate(traffic) | Kind::Capacity(traffic) => {
-                let setup = Duration::from_secs(u64::from(traffic.allocations / SETUP_PER_S));
-                let measured =
-                    if matches!(self.kind, Kind::Rate(_)) { seconds } else { Duration::from_secs(15) + 6 * seconds };
+                // Freeing takes about as long.
+                let setup = 2 * Duration::from_secs(1) * traffic.allocations / SETUP_PER_S;
+                let is_search = matches!(self.kind, Kind::Capacity(_));
+                let measured = if is_search { PROBES * (probe(seconds) + PROBE_AROUND) } else { seconds };
                 around + setup + measured
             }
             Kind::Cycles { .. } | Kind::Connections { .. } => around + seconds,
             Kind::Idle => around + 4 * seconds,
-            Kind::Memory { .. } => around + Duration::from_secs(12),
+            Kind::Memory { .. } => around + Duration::from_secs(11),
         }
     }
 
@@ -336,6 +338,16 @@ impl Case {
     fn new(name: &str, title: &str, group: Group, kind: Kind) -> Self {
         Self { name: name.into(), title: title.into(), group, kind, transport: Transport::Udp }
     }
+}
+
+/// About how many probes a search takes, the confirmation, which is twice as long, counted twice.
+const PROBES: u32 = 17;
+/// What a probe waits for beside its measured time.
+const PROBE_AROUND: Duration = Duration::from_millis(600);
+
+/// How long each probe of a search is measured.
+pub(crate) fn probe(seconds: Duration) -> Duration {
+    Duration::from_secs((seconds.as_secs() * 2 / 5).max(1))
 }
 
 /// A voice packet, alone.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::case::{Case, Kind, Traffic, Transport};
+use crate::case::{Case, Kind, Traffic, Transport, probe};
 use crate::metric::Metric;
 use crate::server::{PASSWORD, Programs, Running, USER};
 
@@ -73,8 +73,7 @@ fn arguments(case: &Case, seconds: Duration) -> Vec<String> {
         }
         Kind::Capacity(traffic) => {
             add_traffic(&mut add, traffic);
-            // Of each probe; there are up to thirty.
-            add("--duration", format!("{}s", (seconds.as_secs() * 2 / 5).max(1)));
+            add("--duration", format!("{}s", probe(seconds).as_secs()));
         }
         Kind::Cycles { at_once } => {
             add("--profile", "churn".into());
