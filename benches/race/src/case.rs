@@ -129,8 +129,8 @@ impl Group {
                  addresses that exist inside it alone.",
             ),
             Self::Cycles => Some(
-                "turn-server is not among them: it gives permissions for its own clients alone, and answers the one that \
-                 a cycle asks for with 443.",
+                "turn-server is not among them: it gives permissions for its own clients alone, and answers the one \
+                 that a cycle asks for with 443.",
             ),
             Self::Memory => Some(
                 "The kernel's is what the slabs of the whole machine grew by while the allocations were held; the load \

@@ -69,7 +69,8 @@ fn race(arguments: &Arguments) -> Result<(), String> {
 /// How much there is to do.
 fn about(plan: &Plan, estimate: Duration) -> String {
     format!(
-        "About {} minutes for {} rounds of {} s with {} servers; what others disturb is measured again and comes on top.",
+        "About {} minutes for {} rounds of {} s with {} servers. What others disturb is measured again and comes \
+         on top.",
         estimate.as_secs().div_ceil(60),
         plan.rounds,
         plan.seconds,

@@ -75,10 +75,10 @@ fn how(records: &Records) -> String {
     format!(
         "{rounds} of {} s, servers interleaved, every second round in the reverse order, a fresh server for each \
          measurement; the server on one core, the load generator (`turnkeep load`) on another. A measurement during \
-         which other programs, or the host's other guests, had more than a twentieth of a core is made again. A cell is \
-         the median, in brackets the lowest and the highest round. CPU is the server's user and system time. `†`: more \
-         than 0.1 % was lost, and what is lost costs nothing. `‡`: in a round the load generator was the limit, not the \
-         server.",
+         which other programs, or the host's other guests, had more than a twentieth of a core is made again. A \
+         cell is the median, in brackets the lowest and the highest round. CPU is the server's user and system \
+         time. `†`: more than 0.1 % was lost, and what is lost costs nothing. `‡`: in a round the load generator \
+         was the limit, not the server.",
         seconds.join(" or ")
     )
 }

@@ -129,11 +129,15 @@ impl Server {
                 .into(),
             ServerKind::Turnkeep { workers, .. } => format!("the same with `workers = {workers}`"),
             ServerKind::Coturn { threads: 1 } => {
-                "`-m 1` (one thread for packets), no transport but the case's, no log, no CLI, quotas 0; its socket buffers cannot be set".into()
+                "`-m 1` (one thread for packets), no transport but the case's, no log, no CLI, quotas 0; its socket \
+                 buffers cannot be set"
+                    .into()
             }
-            ServerKind::Coturn { threads: 0 } => "the same with `-m 0`, all in one thread: a control, whether `-m 1` is \
+            ServerKind::Coturn { threads: 0 } => {
+                "the same with `-m 0`, all in one thread: a control, whether `-m 1` is \
                  fair to it"
-                .into(),
+                    .into()
+            }
             ServerKind::Coturn { threads } => format!("the same with `-m {threads}`"),
             ServerKind::TurnCrate => "Tokio's current-thread runtime, 4 MiB asked for the listener's buffer".into(),
             ServerKind::Pion => "GOMAXPROCS=1, 4 MiB asked for the listener's buffer, no log".into(),
