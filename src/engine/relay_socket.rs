@@ -131,7 +131,8 @@ impl RelaySockets {
         self.by_port.len()
     }
 
-    /// If `peer` is a relayed address of this worker, whose it is, and what its client knows `relay` by.
+    /// If `peer` is a relayed address of this worker, whose it is, and what its client knows `relay` by. A packet costs
+    /// some six tenths of what it does through the kernel (`benches/race/NOTES.md`).
     pub(super) fn switch(&mut self, relay: RelayId, peer: PeerAddr) -> Option<(RelayId, PeerAddr)> {
         let from = self.get(relay)?;
         if !from.lease.range().has(peer) {

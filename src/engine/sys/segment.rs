@@ -1,5 +1,6 @@
 //! A run of equal datagrams as one (udp(7)): [`super::mmsg::Sender`] hands it to the kernel whole (UDP_SEGMENT), which
-//! cuts it after it has been through the stack, or leaves it whole to a receiver that takes it so (UDP_GRO).
+//! cuts it after it has been through the stack, or leaves it whole to a receiver that takes it so (UDP_GRO). Video that
+//! arrives and leaves in runs costs well under half of what it does one by one (`benches/race/NOTES.md`).
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
