@@ -9,20 +9,29 @@ mod sans_io;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::num::NonZeroUsize;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 use sans_io::{Client, TestPolicy, World, channel_message, message, password_of, settings};
-use turnkeep::engine::{Clock, Engine, EngineConfig, RelayConfig, SystemEntropy};
+use turnkeep::engine::{
+    Certificate, ClientCertificates, Clock, Engine, EngineConfig, RelayConfig, StreamKind, StreamListen, SystemEntropy,
+    Tls, TlsProfile,
+};
 use turnkeep::load;
 use turnkeep::load::credential::Credentials;
 use turnkeep::relay::limits::MAX_REPLY;
 use turnkeep::relay::seam::EventSink;
 use turnkeep::relay::{ClientAddr, Event, PeerAddr, PeerVerdict, Server, ServerAddr, Verdict};
 use turnkeep::wire::attribute::{ChannelNumberAttribute, Data, RequestedTransport, XorPeerAddress, XorRelayedAddress};
+use turnkeep::wire::channel_data::ChannelNumbers;
+use turnkeep::wire::framer::{self, Frame};
 use turnkeep::wire::header::{Class, Method};
 use turnkeep::wire::message::Message;
 
@@ -124,23 +133,61 @@ fn the_server_relays_a_million_packets_without_an_allocation() {
 
 #[test]
 fn a_worker_relays_on_loopback_without_an_allocation() {
+    assert_eq!(allocations_of_a_worker(Way::Udp), 0);
+}
+
+/// Nor for clients of TCP, though their messages come in two parts each.
+#[test]
+fn a_worker_relays_from_and_to_streams_without_an_allocation() {
+    assert_eq!(allocations_of_a_worker(Way::Tcp), 0);
+}
+
+/// rustls hands out what a record says, and makes one, in memory of its own; nothing is added to that.
+#[test]
+fn a_record_of_tls_takes_one_allocation() {
+    for version in rustls::ALL_VERSIONS {
+        let allocations = allocations_of_a_worker(Way::Tls(version));
+        assert_eq!(allocations, ROUNDS * Exchange::BURST * 4, "{version:?}");
+    }
+}
+
+/// How a client comes.
+#[derive(Clone, Copy)]
+enum Way {
+    Udp,
+    Tcp,
+    Tls(&'static SupportedProtocolVersion),
+}
+
+/// Bursts whose allocations are counted.
+const ROUNDS: usize = 1000;
+
+/// What a worker takes from the heap for [`ROUNDS`] bursts of a client that comes by `way`.
+fn allocations_of_a_worker(way: Way) -> usize {
     let _alone = ALONE.lock().unwrap();
-    let listen = vec!["127.0.0.1:0".parse().unwrap()];
+    let local = || "127.0.0.1:0".parse().unwrap();
     let relay_v4 = Some(RelayConfig::at(Ipv4Addr::LOCALHOST));
-    let config = EngineConfig { workers: NonZeroUsize::new(1), relay_v4, ..EngineConfig::new(listen) };
+    let mut config =
+        EngineConfig { workers: NonZeroUsize::new(1), relay_v4, ..EngineConfig::new(vec![local(), local()]) };
+    let shown = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
+    let key = PrivateKeyDer::Pkcs8(shown.signing_key.serialize_der().into());
+    let shown = shown.cert.der().clone();
+    let certificate = Certificate::new(vec!["localhost".into()], vec![shown.clone()], key).unwrap();
+    config.tls = Some(Tls::new(TlsProfile::Modern, &ClientCertificates::None, vec![certificate]).unwrap());
+    config.streams = [StreamKind::Plain, StreamKind::Tls].map(|kind| StreamListen { address: local(), kind }).to_vec();
     let policy = TestPolicy::new(1);
     let server = move |_| {
         WATCHED.set(true);
         Server::new(settings(), policy.clone(), SystemEntropy::new().unwrap())
     };
     let engine = Engine::start(&config, Clock::start(), server, |_| Forget).unwrap();
-    let exchange = Exchange::set_up(engine.listening()[0].address);
+    let mut exchange = Exchange::set_up(Line::to(&engine, way, shown));
 
     exchange.run(50);
-    let allocations = allocations_of(|| exchange.run(1000));
-    assert_eq!(allocations, 0);
+    let allocations = allocations_of(|| exchange.run(ROUNDS));
     assert!(engine.stop(Duration::from_secs(5)).late == 0);
     assert!(ALLOCATIONS.load(Ordering::Relaxed) > 0, "the worker was watched: to stop it takes an audit event");
+    allocations
 }
 
 /// A pause to make room for a vector would be taken for one of the server.
@@ -187,10 +234,89 @@ impl EventSink for Forget {
     fn record(&mut self, _: Event) {}
 }
 
+/// What a client and its server talk over.
+enum Line {
+    Udp(UdpSocket),
+    Tcp(TcpStream, Vec<u8>),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>, Vec<u8>),
+}
+
+impl Line {
+    fn to(engine: &Engine, way: Way, shown: CertificateDer<'static>) -> Self {
+        let patience = Some(Duration::from_secs(5));
+        let connect = |listener: usize| {
+            let stream = TcpStream::connect(engine.stream_listening()[listener].address).unwrap();
+            stream.set_nodelay(true).unwrap();
+            stream.set_read_timeout(patience).unwrap();
+            stream
+        };
+        match way {
+            Way::Udp => {
+                let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+                socket.connect(engine.listening()[0].address).unwrap();
+                socket.set_read_timeout(patience).unwrap();
+                Self::Udp(socket)
+            }
+            Way::Tcp => Self::Tcp(connect(0), Vec::new()),
+            Way::Tls(version) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(shown).unwrap();
+                let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+                let builder = builder.with_protocol_versions(&[version]).unwrap();
+                let client = builder.with_root_certificates(roots).with_no_client_auth();
+                let client = ClientConnection::new(Arc::new(client), "localhost".try_into().unwrap()).unwrap();
+                Self::Tls(Box::new(StreamOwned::new(client, connect(1))), Vec::new())
+            }
+        }
+    }
+
+    /// The client's address and the server's.
+    fn ends(&self) -> (SocketAddr, SocketAddr) {
+        match self {
+            Self::Udp(socket) => (socket.local_addr().unwrap(), socket.peer_addr().unwrap()),
+            Self::Tcp(stream, _) => (stream.local_addr().unwrap(), stream.peer_addr().unwrap()),
+            Self::Tls(stream, _) => (stream.sock.local_addr().unwrap(), stream.sock.peer_addr().unwrap()),
+        }
+    }
+
+    fn say(&mut self, message: &[u8]) {
+        match self {
+            Self::Udp(socket) => drop(socket.send(message).unwrap()),
+            Self::Tcp(stream, _) => {
+                let (head, rest) = message.split_at(7);
+                stream.write_all(head).and_then(|()| stream.write_all(rest)).unwrap();
+            }
+            Self::Tls(stream, _) => stream.write_all(message).and_then(|()| stream.flush()).unwrap(),
+        }
+    }
+
+    /// The next message.
+    fn hear(&mut self) -> Vec<u8> {
+        let (stream, begun): (&mut dyn Read, _) = match self {
+            Self::Udp(socket) => {
+                let mut message = vec![0; 2048];
+                let len = socket.recv(&mut message).unwrap();
+                message.truncate(len);
+                return message;
+            }
+            Self::Tcp(stream, begun) => (stream, begun),
+            Self::Tls(stream, begun) => (stream, begun),
+        };
+        loop {
+            if let Frame::Whole(len) = framer::frame(ChannelNumbers::Rfc8656, begun).unwrap() {
+                return begun.drain(..len).collect();
+            }
+            let mut more = [0; 16_384];
+            let len = stream.read(&mut more).unwrap();
+            assert!(len > 0, "the server closed the connection");
+            begun.extend(&more[..len]);
+        }
+    }
+}
+
 /// A client, two peers, and what they say, all made beforehand.
 struct Exchange {
-    client: UdpSocket,
-    server: SocketAddr,
+    line: Line,
     relayed: SocketAddr,
     /// The peer of the channel, and one with a permission only.
     peers: [UdpSocket; 2],
@@ -201,23 +327,20 @@ impl Exchange {
     /// Packets a burst, direction and kind: with four of these, more than one arena's worth a round.
     const BURST: usize = 40;
 
-    fn set_up(server: SocketAddr) -> Self {
+    fn set_up(mut line: Line) -> Self {
         let socket = || {
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
             socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
             socket
         };
-        let (client, peers) = (socket(), [socket(), socket()]);
+        let peers = [socket(), socket()];
         let [bound, permitted] = [0, 1].map(|index: usize| peers[index].local_addr().unwrap());
-        let mut voice = Client::new("alice", &client.local_addr().unwrap().to_string());
-        voice.path.client = ClientAddr(client.local_addr().unwrap());
-        voice.path.server = ServerAddr(server);
-        let ask = |request: &[u8]| {
-            client.send_to(request, server).unwrap();
-            let mut answer = vec![0; 2048];
-            let len = client.recv(&mut answer).unwrap();
-            answer.truncate(len);
-            answer
+        let (client, server) = line.ends();
+        let mut voice = Client::new("alice", &client.to_string());
+        (voice.path.client, voice.path.server) = (ClientAddr(client), ServerAddr(server));
+        let mut ask = |request: &[u8]| {
+            line.say(request);
+            line.hear()
         };
         let challenge = voice.bare(Method::ALLOCATE, &[&RequestedTransport::UDP]);
         voice.learn(&ask(&challenge));
@@ -228,23 +351,23 @@ impl Exchange {
         let permit = voice.signed(Method::CREATE_PERMISSION, &[&XorPeerAddress(permitted)]);
         assert_eq!(sans_io::code(&ask(&permit)), 0);
         let up = [channel_message(CHANNEL, &PAYLOAD), send_indication(&mut voice, permitted)];
-        Self { client, server, relayed, peers, up }
+        Self { line, relayed, peers, up }
     }
 
     /// Sends bursts both ways, and waits for every packet.
-    fn run(&self, rounds: usize) {
+    fn run(&mut self, rounds: usize) {
         let mut heard = [0; 2048];
         for _ in 0..rounds {
             for _ in 0..Self::BURST {
-                for (datagram, peer) in self.up.iter().zip(&self.peers) {
-                    self.client.send_to(datagram, self.server).unwrap();
+                for (message, peer) in self.up.iter().zip(&self.peers) {
+                    self.line.say(message);
                     peer.send_to(&PAYLOAD, self.relayed).unwrap();
                 }
             }
             for _ in 0..Self::BURST {
                 for peer in &self.peers {
                     assert_eq!(peer.recv(&mut heard).unwrap(), PAYLOAD.len());
-                    assert!(self.client.recv(&mut heard).unwrap() > PAYLOAD.len());
+                    assert!(self.line.hear().len() > PAYLOAD.len());
                 }
             }
         }

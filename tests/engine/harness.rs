@@ -1,7 +1,7 @@
 //! A running engine, clients and peers with sockets of their own.
 
 use std::cell::RefCell;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
@@ -212,18 +212,41 @@ impl Talk for UdpSocket {
     }
 }
 
-/// A connection, and what came of the next message.
+/// What has come of a stream and was not heard.
+#[derive(Default)]
+pub(crate) struct Begun(RefCell<Vec<u8>>);
+
+impl Begun {
+    /// The next message; `read` reads more of the stream.
+    pub(crate) fn message(&self, mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> Vec<u8> {
+        let mut begun = self.0.borrow_mut();
+        loop {
+            if let Frame::Whole(len) = framer::frame(ChannelNumbers::Rfc5766, &begun).expect("messages") {
+                return begun.drain(..len).collect();
+            }
+            let mut more = [0; 65_536];
+            let len = read(&mut more).expect("a message within the time");
+            assert!(len > 0, "the server closed the connection");
+            begun.extend(&more[..len]);
+        }
+    }
+}
+
+/// A TCP connection.
 pub(crate) struct Connection {
     pub(crate) socket: TcpStream,
-    begun: RefCell<Vec<u8>>,
+    begun: Begun,
 }
 
 impl Connection {
     pub(crate) fn to(server: SocketAddr) -> Self {
-        let socket = TcpStream::connect(server).unwrap();
+        Self::over(TcpStream::connect(server).unwrap())
+    }
+
+    pub(crate) fn over(socket: TcpStream) -> Self {
         socket.set_nodelay(true).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self { socket, begun: RefCell::default() }
+        Self { socket, begun: Begun::default() }
     }
 
     /// The server closes it without another byte.
@@ -245,16 +268,7 @@ impl Talk for Connection {
     }
 
     fn hear(&self, _: SocketAddr) -> Vec<u8> {
-        let mut begun = self.begun.borrow_mut();
-        loop {
-            if let Frame::Whole(len) = framer::frame(ChannelNumbers::Rfc5766, &begun).expect("messages") {
-                return begun.drain(..len).collect();
-            }
-            let mut more = [0; 65_536];
-            let len = (&self.socket).read(&mut more).expect("a message within the time");
-            assert!(len > 0, "the server closed the connection");
-            begun.extend(&more[..len]);
-        }
+        self.begun.message(|more| (&self.socket).read(more))
     }
 }
 
@@ -262,7 +276,7 @@ impl Talk for Connection {
 pub(crate) struct Client<T = UdpSocket> {
     pub(crate) socket: T,
     pub(crate) server: SocketAddr,
-    voice: sans_io::Client,
+    pub(crate) voice: sans_io::Client,
 }
 
 impl Client {

@@ -12,5 +12,6 @@ mod lifecycle;
 mod marks;
 mod namespace;
 mod relaying;
+mod secured;
 mod streams;
 mod tls;

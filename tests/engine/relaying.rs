@@ -9,7 +9,7 @@ use turnkeep::relay::DropReason;
 use turnkeep::relay::limits::MAX_PAYLOAD;
 use turnkeep::wire::attribute::EvenPort;
 
-use crate::harness::{Client, is_quiet, loopback, next, peer, start};
+use crate::harness::{Client, Talk, is_quiet, loopback, next, peer, start};
 
 /// Both families.
 const LISTENERS: [usize; 2] = [0, 1];
@@ -18,17 +18,7 @@ const LISTENERS: [usize; 2] = [0, 1];
 fn channels_carry_payloads_of_every_size_both_ways() {
     let relay = start(&loopback());
     for listener in LISTENERS {
-        let (mut client, peer) = pair(relay.address(listener));
-        let relayed = client.allocate();
-        let peer_address = peer.local_addr().unwrap();
-        client.bind(0x4001, peer_address);
-        for len in [0, 1, 2, 3, 160, 1200, 40_000] {
-            let payload = payload(len);
-            client.send_channel(0x4001, &payload);
-            assert_eq!(next(&peer), (payload.clone(), relayed));
-            peer.send_to(&payload, relayed).unwrap();
-            assert_eq!(client.hear_channel(), (0x4001, payload));
-        }
+        carries_channels(Client::of(relay.address(listener)));
     }
 }
 
@@ -36,17 +26,35 @@ fn channels_carry_payloads_of_every_size_both_ways() {
 fn indications_carry_payloads_of_every_size_both_ways() {
     let relay = start(&loopback());
     for listener in LISTENERS {
-        let (mut client, peer) = pair(relay.address(listener));
-        let relayed = client.allocate();
-        let peer_address = peer.local_addr().unwrap();
-        client.permit(peer_address);
-        for len in [0, 1, 2, 3, 160, 1200, 40_000] {
-            let payload = payload(len);
-            client.send(peer_address, &payload, &[]);
-            assert_eq!(next(&peer), (payload.clone(), relayed));
-            peer.send_to(&payload, relayed).unwrap();
-            assert_eq!(client.hear_data(), (peer_address, payload));
-        }
+        carries_indications(Client::of(relay.address(listener)));
+    }
+}
+
+/// Among them lengths that are padded, and one that no record of TLS holds.
+const SIZES: [usize; 10] = [0, 1, 2, 3, 4, 5, 160, 1200, 16_384, 40_000];
+
+/// Payloads go both ways through a channel of `client`, whatever it comes by.
+pub(crate) fn carries_channels<T: Talk>(mut client: Client<T>) {
+    let (relayed, peer) = (client.allocate(), peer(client.server));
+    client.bind(0x4001, peer.local_addr().unwrap());
+    for payload in SIZES.map(payload) {
+        client.send_channel(0x4001, &payload);
+        assert_eq!(next(&peer), (payload.clone(), relayed));
+        peer.send_to(&payload, relayed).unwrap();
+        assert_eq!(client.hear_channel(), (0x4001, payload));
+    }
+}
+
+/// The same in indications.
+pub(crate) fn carries_indications<T: Talk>(mut client: Client<T>) {
+    let (relayed, peer) = (client.allocate(), peer(client.server));
+    let address = peer.local_addr().unwrap();
+    client.permit(address);
+    for payload in SIZES.map(payload) {
+        client.send(address, &payload, &[]);
+        assert_eq!(next(&peer), (payload.clone(), relayed));
+        peer.send_to(&payload, relayed).unwrap();
+        assert_eq!(client.hear_data(), (address, payload));
     }
 }
 

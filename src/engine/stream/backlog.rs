@@ -6,7 +6,7 @@ use std::io::{self, IoSlice};
 
 use socket2::Socket;
 
-use super::limits::{QUEUE, QUEUE_FOR_ANSWERS, QUEUES_OF_WORKER};
+use super::limits::{QUEUE, QUEUE_FOR_ANSWERS, QUEUE_GROWTH, QUEUES_OF_WORKER};
 
 /// Bytes in the order in which they leave. Empty, it takes no memory.
 #[derive(Default)]
@@ -23,14 +23,28 @@ impl Backlog {
         self.bytes.is_empty()
     }
 
-    /// Whether a message of `len` bytes may wait here, while `in_all` bytes wait for all clients of the worker.
+    /// Bytes of memory that it takes.
+    pub(super) fn memory(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Whether a message of `len` bytes may wait here, while the queues of all clients of the worker take `in_all`
+    /// bytes of memory.
     pub(super) fn has_room(&self, len: usize, is_answer: bool, in_all: usize) -> bool {
         let most = if is_answer { QUEUE + QUEUE_FOR_ANSWERS } else { QUEUE };
-        self.len() + len <= most && in_all + len <= QUEUES_OF_WORKER
+        self.len() + len <= most && in_all + self.growth(len) <= QUEUES_OF_WORKER
+    }
+
+    /// By how much memory it grows for `len` more bytes: no more than it must, and not for each message.
+    fn growth(&self, len: usize) -> usize {
+        let missing = len.saturating_sub(self.memory() - self.len());
+        missing.next_multiple_of(QUEUE_GROWTH)
     }
 
     /// Puts `parts` without their first `skip` bytes behind all else.
     pub(super) fn extend(&mut self, parts: [&[u8]; 3], mut skip: usize) {
+        let len = parts.iter().map(|part| part.len()).sum::<usize>().saturating_sub(skip);
+        self.bytes.reserve_exact(self.memory() - self.len() + self.growth(len));
         for part in parts {
             let rest = part.get(skip..).unwrap_or_default();
             skip = skip.saturating_sub(part.len());
@@ -38,13 +52,18 @@ impl Backlog {
         }
     }
 
-    /// Hands `socket` as much as it takes, and gives the memory back once all is gone.
+    /// Hands `socket` as much as it takes, and gives the memory of what is gone back.
     pub(super) fn send(&mut self, socket: &Socket) -> io::Result<()> {
         while !self.is_empty() {
             let (front, back) = self.bytes.as_slices();
             match send(socket, &[IoSlice::new(front), IoSlice::new(back)]) {
                 Ok(sent) => drop(self.bytes.drain(..sent)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.memory() - self.len() >= QUEUE / 2 {
+                        self.bytes.shrink_to_fit();
+                    }
+                    return Ok(());
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -79,7 +98,29 @@ mod tests {
         backlog.extend([&vec![0; QUEUE - 10], b"", b""], 0);
         assert!(backlog.has_room(10, false, 0) && !backlog.has_room(11, false, 0));
         assert!(backlog.has_room(548, true, 0) && !backlog.has_room(QUEUE_FOR_ANSWERS + 11, true, 0));
-        assert!(!backlog.has_room(10, true, QUEUES_OF_WORKER - 9));
+        assert!(backlog.has_room(10, true, QUEUES_OF_WORKER), "it has the memory already");
+        assert!(!Backlog::default().has_room(10, true, QUEUES_OF_WORKER - QUEUE_GROWTH + 1));
+    }
+
+    /// what is bounded is memory, not what lies in it.
+    #[test]
+    fn it_takes_hardly_more_memory_than_bytes() {
+        let (here, there) = Socket::pair(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+        here.set_nonblocking(true).unwrap();
+        let mut backlog = Backlog::default();
+        while backlog.len() < QUEUE {
+            let grown = backlog.memory() + backlog.growth(1201);
+            backlog.extend([&[1; 4], &[2; 1196], b"\0"], 0);
+            assert_eq!(backlog.memory(), grown);
+            assert!(grown < backlog.len() + QUEUE_GROWTH);
+        }
+        // A reader that takes a little at a time.
+        while !backlog.is_empty() {
+            backlog.send(&here).unwrap();
+            assert!(backlog.memory() - backlog.len() < QUEUE / 2);
+            io::Read::read_exact(&mut &there, &mut [0; 1000]).unwrap();
+        }
+        assert_eq!(backlog.memory(), 0);
     }
 
     #[test]

@@ -11,12 +11,11 @@ use super::admission::Place;
 use super::backlog::{self, Backlog};
 use super::end::StreamEnd;
 use super::layer::Layer;
-use super::limits::{GATHERED, StreamLimits};
+use super::limits::{GATHERED, GATHERED_RECORDS, StreamLimits};
 use crate::engine::config::StreamKind;
 use crate::engine::outbox::Queue;
 use crate::engine::sys::epoll::Interest;
 use crate::engine::sys::mmsg::Outgoing;
-use crate::engine::tls::RECORD;
 use crate::relay::{Instant, Path};
 
 /// One client's connection.
@@ -137,8 +136,8 @@ impl Stream {
         }
     }
 
-    /// Sends `messages`, or lets them wait as far as there is room: whole ones, in their order. `in_all` bytes wait
-    /// for the clients of this worker.
+    /// Sends `messages`, or lets them wait as far as there is room: whole ones, in their order. Queues of this worker
+    /// take `in_all` bytes of memory.
     pub(super) fn send<'o>(
         &mut self,
         messages: impl Iterator<Item = Outgoing<'o>>,
@@ -153,7 +152,7 @@ impl Stream {
 
     fn send_plain<'o>(&mut self, mut messages: impl Iterator<Item = Outgoing<'o>>, in_all: usize) -> Delivered {
         let mut delivered = Delivered::default();
-        let before = self.backlog.len();
+        let before = self.backlog.memory();
         let mut batch = [Message::default(); GATHERED];
         loop {
             let count = fill(&mut batch, &mut messages);
@@ -170,7 +169,7 @@ impl Stream {
                 let skip = sent.min(message.len());
                 sent -= skip;
                 // What has begun is finished, whatever waits: the client would never find the next message.
-                let in_all = in_all + self.backlog.len() - before;
+                let in_all = in_all + self.backlog.memory() - before;
                 let fits = || self.backlog.has_room(message.len(), message.is_answer(), in_all);
                 if skip == message.len() || skip > 0 || fits() {
                     self.backlog.extend(message.parts(), skip);
@@ -182,46 +181,55 @@ impl Stream {
         }
     }
 
-    /// Several messages share a record.
+    /// Each message in a record of its own, and many records in one call: some clients take all that a record holds for
+    /// one message, and lose the others. coturn's turnutils_uclient does; of 100,000 echoes in 33 s it lost 22,383 when
+    /// messages that left together shared records.
     fn send_encrypted<'o>(
         &mut self,
         messages: impl Iterator<Item = Outgoing<'o>>,
         in_all: usize,
-        [plain, encrypted]: &mut [Vec<u8>; 2],
+        [plain, records]: &mut [Vec<u8>; 2],
     ) -> Delivered {
         let mut delivered = Delivered::default();
-        let before = self.backlog.len();
-        plain.clear();
+        let before = self.backlog.memory();
+        records.clear();
         for Outgoing { front, bytes, padding, .. } in messages {
             let message = Message { front, bytes, padding };
-            let in_all = in_all + self.backlog.len() - before;
-            // What is gathered is not counted: it is a record at most.
-            let fits = self.backlog.is_empty() || self.backlog.has_room(message.len(), message.is_answer(), in_all);
-            if self.is_broken || !fits {
+            // What is encrypted must be sent: it fits, or is alone and may be what the kernel takes a part of.
+            let in_all = in_all + self.backlog.memory() - before;
+            let waiting = records.len() + message.len();
+            let fits = self.backlog.has_room(waiting, message.is_answer(), in_all)
+                || (self.backlog.is_empty() && records.is_empty());
+            if self.is_broken || !fits || !self.encrypt(message, plain, records) {
                 delivered.dropped += 1;
                 continue;
             }
             delivered.sent += 1;
-            if plain.len() + message.len() > RECORD {
-                self.send_records(plain, encrypted);
+            if records.len() >= GATHERED_RECORDS {
+                self.send_raw(records);
+                records.clear();
             }
-            message.parts().iter().for_each(|part| plain.extend_from_slice(part));
         }
-        self.send_records(plain, encrypted);
+        self.send_raw(records);
         delivered
     }
 
-    /// Sends `plain` as records, and empties it.
-    fn send_records(&mut self, plain: &mut Vec<u8>, encrypted: &mut Vec<u8>) {
-        encrypted.clear();
-        let Layer::Tls(session, _) = &mut self.layer else { return };
-        let is_over = !plain.chunks(RECORD).all(|record| session.encrypt(record, encrypted));
-        plain.clear();
-        self.send_raw(encrypted);
-        if is_over {
+    /// Puts `message` behind `records` as a record. False if the connection is over.
+    fn encrypt(&mut self, message: Message<'_>, plain: &mut Vec<u8>, records: &mut Vec<u8>) -> bool {
+        let Layer::Tls(session, _) = &mut self.layer else { return false };
+        let is_sent = match message {
+            Message { front: [], bytes, padding: 0 } => session.encrypt(bytes, records),
+            _ => {
+                plain.clear();
+                message.parts().iter().for_each(|part| plain.extend_from_slice(part));
+                session.encrypt(plain, records)
+            }
+        };
+        if !is_sent {
             self.is_broken = true;
             self.end.get_or_insert(StreamEnd::TlsBroken);
         }
+        is_sent
     }
 
     /// Sends bytes that are part of no message: none of them may be dropped.

@@ -57,7 +57,10 @@ pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 pub(super) const QUEUE: usize = 256 << 10;
 /// So many more are kept for answers, which nobody sends again.
 pub(super) const QUEUE_FOR_ANSWERS: usize = 16 << 10;
-/// Bytes that wait for all clients of a worker to read.
+/// A queue's memory grows by this much.
+pub(super) const QUEUE_GROWTH: usize = 16 << 10;
+/// Bytes of memory of all clients' queues of a worker. Beyond it a queue still takes the rest of what the kernel took a
+/// part of.
 pub(super) const QUEUES_OF_WORKER: usize = 128 << 20;
 /// Bytes that the kernel holds unsent for one client (TCP_NOTSENT_LOWAT): more would only be late.
 pub(super) const KERNEL_UNSENT: u32 = 128 << 10;
@@ -66,6 +69,9 @@ pub(super) const KERNEL_UNSENT: u32 = 128 << 10;
 pub(super) const PARTIAL_OF_WORKER: usize = 64 << 20;
 /// The same, of clients that have not.
 pub(super) const PARTIAL_OF_STRANGERS: usize = 16 << 20;
+
+/// Buffers for what is not all there that a worker keeps for the next ones, each of as much as was ever begun in it.
+pub(super) const SPARE_BUFFERS: usize = 16;
 
 /// Bytes of a TLS handshake that wait to be worked on: a certificate of the client with its chain fits.
 pub(super) const HANDSHAKE_BYTES: usize = 24 << 10;
@@ -76,5 +82,7 @@ pub(in crate::engine) const HANDSHAKE_THREADS: usize = 4;
 pub(super) const UNANSWERED: Duration = Duration::from_secs(120);
 /// Messages that are handed to the kernel in one call.
 pub(super) const GATHERED: usize = 32;
+/// Bytes of TLS records that are handed to the kernel in one call, but for those of the last message.
+pub(super) const GATHERED_RECORDS: usize = 64 << 10;
 /// The log hears of closed connections this often, with their number.
 pub(super) const TELL_EVERY: Duration = Duration::from_secs(10);

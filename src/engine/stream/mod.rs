@@ -37,7 +37,7 @@ use acceptor::Acceptor;
 use admission::Admission;
 use counters::Untold;
 use layer::TLS_HANDSHAKE;
-use limits::{ACCEPT_PAUSE, ACCEPTS_PER_TURN};
+use limits::{ACCEPT_PAUSE, ACCEPTS_PER_TURN, SPARE_BUFFERS};
 use proxied::Header;
 
 use super::config::StreamKind;
@@ -59,10 +59,12 @@ pub(super) struct Streams {
     serial: u64,
     /// The slots of those that end with this batch.
     ending: Vec<u32>,
-    /// Bytes that wait for clients to read.
+    /// Bytes of memory that queues of clients take.
     queued: usize,
     /// Bytes of what is not all there: of clients that have authenticated, and of others.
     held: [usize; 2],
+    /// Empty buffers for more of it.
+    spares: Vec<Vec<u8>>,
     /// What TLS clients are offered, and who works on their handshakes.
     tls: Option<(Tls, Desk)>,
     proxies: Proxies,
@@ -107,6 +109,7 @@ impl Streams {
             ending: Vec::new(),
             queued: 0,
             held: [0; 2],
+            spares: Vec::with_capacity(SPARE_BUFFERS),
             tls,
             proxies,
             sending: [Vec::new(), Vec::new()],
@@ -218,7 +221,7 @@ impl Streams {
         counters: &mut StreamCounters,
     ) {
         let Some(stream) = self.slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return };
-        let before = stream.backlog.len();
+        let before = stream.backlog.memory();
         let delivered = stream.send(messages, self.queued, &mut self.sending);
         counters.messages_out += delivered.sent;
         counters.dropped += delivered.dropped;
@@ -228,7 +231,7 @@ impl Streams {
     /// The client in `slot` can take more.
     pub(super) fn on_writable(&mut self, slot: u32, watch: Watch<'_>) {
         let Some(stream) = self.get_mut(slot) else { return };
-        let before = stream.backlog.len();
+        let before = stream.backlog.memory();
         stream.send_backlog();
         self.settle(slot, before, watch);
     }
@@ -237,7 +240,7 @@ impl Streams {
     fn settle(&mut self, slot: u32, before: usize, watch: Watch<'_>) {
         let Some(home) = self.slots.get_mut(slot as usize) else { return };
         let Some(stream) = home.as_deref_mut() else { return };
-        self.queued = self.queued + stream.backlog.len() - before;
+        self.queued = self.queued + stream.backlog.memory() - before;
         stream.settle_interest(watch, slot);
         if stream.end.is_some() {
             self.ending.push(slot);
@@ -247,15 +250,28 @@ impl Streams {
     /// Keeps `bytes`, which belong to an unfinished message of the client in `slot`.
     pub(super) fn keep(&mut self, slot: u32, bytes: &[u8]) -> Result<(), StreamEnd> {
         self.hold(slot, bytes.len())?;
-        self.in_slot(slot).into_iter().for_each(|stream| stream.partial.extend_from_slice(bytes));
+        let spares = &mut self.spares;
+        let Some(stream) = self.slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return Ok(()) };
+        if stream.partial.capacity() == 0 {
+            stream.partial = spares.pop().unwrap_or_default();
+        }
+        stream.partial.extend_from_slice(bytes);
         Ok(())
     }
 
-    /// Gives up the beginning that was kept, and its memory.
+    /// Gives up the beginning that was kept. Its buffer goes to [`Self::spare`] afterwards.
     pub(super) fn take_partial(&mut self, slot: u32) -> Vec<u8> {
         let partial = self.in_slot(slot).map(|stream| std::mem::take(&mut stream.partial)).unwrap_or_default();
         self.release(slot, partial.len());
         partial
+    }
+
+    /// Keeps a buffer for the next beginning, so that messages which come in parts take nothing from the heap.
+    pub(super) fn spare(&mut self, mut buffer: Vec<u8>) {
+        if self.spares.len() < SPARE_BUFFERS && buffer.capacity() > 0 {
+            buffer.clear();
+            self.spares.push(buffer);
+        }
     }
 
     /// The client in `slot` was given an allocation: nothing hurries any more.
@@ -317,7 +333,7 @@ impl Streams {
     pub(super) fn next_ended(&mut self, now: Instant, counters: &mut StreamCounters) -> Option<Box<Stream>> {
         while let Some(slot) = self.ending.pop() {
             let Some(mut stream) = self.slots.get_mut(slot as usize).and_then(Option::take) else { continue };
-            self.queued -= stream.backlog.len();
+            self.queued -= stream.backlog.memory();
             // What it was owed, as far as the kernel takes it.
             stream.say_goodbye(&mut self.scratch);
             stream.send_backlog();

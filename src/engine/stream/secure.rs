@@ -64,7 +64,7 @@ impl Streams {
         let Step { of: (slot, serial), session, incoming, outgoing, heard, state } = step;
         let is_it = |stream: &&mut super::Stream| stream.serial == serial && stream.layer.is_handshake();
         let Some(stream) = self.get_mut(slot).filter(is_it) else { return Ok(Vec::new()) };
-        let before = stream.backlog.len();
+        let before = stream.backlog.memory();
         stream.send_raw(&outgoing);
         stream.interest(Interest::Read, watch, slot);
         let rest = incoming.len();
@@ -126,10 +126,12 @@ impl Streams {
         outgoing: &mut Vec<u8>,
         watch: Watch<'_>,
     ) -> (usize, Result<(), StreamEnd>) {
-        let Some(stream) = self.get_mut(slot) else { return (0, Ok(())) };
-        let before = stream.backlog.len();
+        let Some(stream) = self.slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return (0, Ok(())) };
+        let before = stream.backlog.memory();
         let Layer::Tls(session, begun) = &mut stream.layer else { return (0, Ok(())) };
-        let kept = std::mem::take(begun).len();
+        let mut beginning = std::mem::take(begun);
+        let kept = beginning.len();
+        beginning.clear();
         let mut len = 0;
         let hear = |bytes: &[u8]| {
             // What is encrypted is longer than what it says.
@@ -141,13 +143,18 @@ impl Streams {
         let (done, state) = session.process(incoming, hear, outgoing);
         let rest = incoming.get(done..).unwrap_or_default();
         if state == Ok(State::Open) && !rest.is_empty() {
-            begun.extend_from_slice(rest);
+            if beginning.capacity() == 0 {
+                beginning = self.spares.pop().unwrap_or_default();
+            }
+            beginning.extend_from_slice(rest);
+            *begun = std::mem::take(&mut beginning);
         }
         let rest = begun.len();
         if !outgoing.is_empty() {
             stream.send_raw(outgoing);
             self.settle(slot, before, watch);
         }
+        self.spare(beginning);
         self.release(slot, kept);
         let ended = match state {
             Ok(State::Closed) => Err(StreamEnd::ClosedByClient),

@@ -15,7 +15,7 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite};
 
 pub use certificates::{Certificate, Certificates};
-pub(super) use session::{RECORD, Session, State};
+pub(super) use session::{Session, State};
 
 /// What TLS clients are offered. Copies share their certificates, so that those can be replaced while it runs.
 #[derive(Clone)]

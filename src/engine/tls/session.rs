@@ -25,9 +25,6 @@ pub(in crate::engine) enum State {
     Closed,
 }
 
-/// A record carries so much at most (RFC 8446 §5.1).
-pub(in crate::engine) const RECORD: usize = 16_384;
-
 impl Session {
     pub(super) fn new(config: Arc<ServerConfig>) -> Option<Self> {
         let connection = UnbufferedServerConnection::new(config).ok()?;
@@ -60,7 +57,7 @@ impl Session {
                     }
                 }
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    append(outgoing, |room| data.encode(room).map_err(needed_to_encode));
+                    append(outgoing, OVERHEAD, |room| data.encode(room).map_err(needed_to_encode));
                 }
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::BlockedHandshake) => return (done, Ok(State::Handshaking)),
@@ -76,14 +73,16 @@ impl Session {
         }
     }
 
-    /// Puts `message`, of at most [`RECORD`] bytes, behind `outgoing` as a record. False if the connection is over.
+    /// Puts `message` behind `outgoing` as a record, or as several if it is longer than one can be. False if the
+    /// connection is over.
     pub(in crate::engine) fn encrypt(&mut self, message: &[u8], outgoing: &mut Vec<u8>) -> bool {
-        self.write(outgoing, |connection, room| connection.encrypt(message, room))
+        let room = message.len() + (message.len() / RECORD + 1) * OVERHEAD;
+        self.write(outgoing, room, |connection, room| connection.encrypt(message, room))
     }
 
     /// Puts the end of what we say behind `outgoing`.
     pub(in crate::engine) fn close(&mut self, outgoing: &mut Vec<u8>) {
-        self.write(outgoing, |connection, room| connection.queue_close_notify(room));
+        self.write(outgoing, OVERHEAD, |connection, room| connection.queue_close_notify(room));
     }
 
     /// What was agreed on.
@@ -96,6 +95,7 @@ impl Session {
     fn write(
         &mut self,
         outgoing: &mut Vec<u8>,
+        room: usize,
         put: impl Fn(&mut Writing<'_>, &mut [u8]) -> Result<usize, EncryptError>,
     ) -> bool {
         loop {
@@ -105,11 +105,11 @@ impl Session {
                         EncryptError::InsufficientSize(InsufficientSizeError { required_size }) => Some(required_size),
                         EncryptError::EncryptExhausted => None,
                     };
-                    return append(outgoing, |room| put(&mut connection, room).map_err(needed));
+                    return append(outgoing, room, |room| put(&mut connection, room).map_err(needed));
                 }
                 // A change of keys or a ticket that is due goes first.
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    append(outgoing, |room| data.encode(room).map_err(needed_to_encode));
+                    append(outgoing, OVERHEAD, |room| data.encode(room).map_err(needed_to_encode));
                 }
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 _ => return false,
@@ -122,7 +122,7 @@ impl Session {
         loop {
             match self.connection.process_tls_records(&mut []).state {
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    append(outgoing, |room| data.encode(room).map_err(needed_to_encode));
+                    append(outgoing, OVERHEAD, |room| data.encode(room).map_err(needed_to_encode));
                 }
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 _ => return,
@@ -133,13 +133,18 @@ impl Session {
 
 type Writing<'c> = rustls::unbuffered::WriteTraffic<'c, rustls::server::ServerConnectionData>;
 
-/// A record's header, and what encryption adds to it.
+/// A record carries so much at most (RFC 8446 §5.1).
+const RECORD: usize = 16_384;
+/// A record's header, and what encryption adds to it: 22 bytes by TLS 1.3, 29 by 1.2.
 const OVERHEAD: usize = 64;
 
-/// Has `put` write behind `outgoing`; if it needs so much room, it gets it.
-fn append(outgoing: &mut Vec<u8>, mut put: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>) -> bool {
+/// Has `put` write behind `outgoing`, where it gets `room`, or more if it says so.
+fn append(
+    outgoing: &mut Vec<u8>,
+    mut room: usize,
+    mut put: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>,
+) -> bool {
     let start = outgoing.len();
-    let mut room = OVERHEAD;
     loop {
         outgoing.resize(start + room, 0);
         match put(outgoing.get_mut(start..).unwrap_or_default()) {

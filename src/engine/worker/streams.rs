@@ -146,6 +146,7 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
             Frame::Whole(_) => {
                 let whole = self.streams.take_partial(slot);
                 let message = self.parts.arena.store(self.used, &whole);
+                self.streams.spare(whole);
                 self.used += 1;
                 self.on_stream_message(slot, message);
                 Ok(())
