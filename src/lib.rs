@@ -11,11 +11,14 @@
 //! | service | `config`, `telemetry`, `supervisor`, `load`, `probe` | puts the floors together and runs them; measures and checks servers |
 //! | cli | `cli` | the commands |
 //!
-//! Beside the floors stands what is arithmetic alone: [`calendar`].
+//! Beside the floors stand what is arithmetic alone, [`calendar`], and what `load` and `probe` have in common as clients,
+//! `client`.
 
 pub mod calendar;
 #[cfg(feature = "server")]
 pub mod cli;
+#[cfg(feature = "server")]
+pub mod client;
 #[cfg(feature = "server")]
 pub mod config;
 #[cfg(feature = "server")]

@@ -20,12 +20,12 @@ use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 use sans_io::{Client, TestPolicy, World, channel_message, message, password_of, settings};
+use turnkeep::client::Credentials;
 use turnkeep::engine::{
     Certificate, ClientCertificates, Clock, Engine, EngineConfig, RelayConfig, StreamKind, StreamListen, SystemEntropy,
     Tls, TlsProfile,
 };
 use turnkeep::load;
-use turnkeep::load::credential::Credentials;
 use turnkeep::relay::limits::MAX_REPLY;
 use turnkeep::relay::seam::EventSink;
 use turnkeep::relay::{ClientAddr, Event, PeerAddr, PeerVerdict, Server, ServerAddr, Verdict};

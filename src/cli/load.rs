@@ -26,8 +26,8 @@ use value::Pace;
 pub(super) use value::{rate, share};
 
 use super::out;
+use crate::client::Credentials;
 use crate::load::answer::in_words;
-use crate::load::credential::Credentials;
 use crate::load::result::{Ended, LoadResult};
 use crate::load::settings::{Limits, Settings, TlsSettings, Transport};
 use crate::load::summary::summary;

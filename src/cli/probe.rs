@@ -14,9 +14,10 @@ use own::Own;
 
 use super::load::read_secret;
 use super::out;
+use crate::client::Credentials;
 use crate::config::value::{UtcTime, parse_period};
 use crate::probe::uri::Uri;
-use crate::probe::{self, Credentials, Negative, Report, Settings, Trust};
+use crate::probe::{self, Negative, Report, Settings, Trust};
 
 /// Check a TURN server from end to end, and say in plain words what fails and what cures it
 ///

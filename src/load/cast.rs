@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use super::client::{Client, Life, MAX_REQUEST, Outcome, Poll, Step, Told};
-use super::credential::Credentials;
 use super::fleet::{Fleet, News, Place, Role};
 use super::mark::mix;
 use super::measure::Times;
 use super::result::Setup;
 use super::settings::{Framing, Profile, Settings, Transport};
+use crate::client::Credentials;
 use crate::wire::{ChannelNumber, Message, TransactionId};
 
 /// The clients of a run.
@@ -54,7 +54,11 @@ impl Cast {
         let client = |number: u32| {
             // Different clients use different channels, so that one taken for another is seen.
             let channel = ChannelNumber::new(ChannelNumber::MIN.get() + (number & 0x0FFF) as u16);
-            Client::new(settings.credentials.login(number, now_unix_s), life, channel.filter(|_| binds_channels))
+            Client::new(
+                settings.credentials.login(&format!("load-{number}"), now_unix_s),
+                life,
+                channel.filter(|_| binds_channels),
+            )
         };
         Self {
             clients: (0..count).map(client).collect(),

@@ -12,8 +12,8 @@ use std::net::SocketAddr;
 
 pub(super) use step::{Outcome, Step, Told};
 
-use super::credential::Login;
 use super::fleet::News;
+use crate::client::credential::Login;
 use crate::wire::attribute::{
     ChannelNumberAttribute, ErrorCode, Lifetime, Nonce, Realm, RequestedTransport, Username, XorPeerAddress,
     XorRelayedAddress,

@@ -17,7 +17,6 @@ mod cast;
 mod churn;
 mod client;
 pub mod compare;
-pub mod credential;
 mod finding;
 mod fleet;
 mod flood;

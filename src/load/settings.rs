@@ -11,9 +11,9 @@ pub use shape::DEFAULT_KEY_FRAMES;
 pub(super) use shape::Shape;
 pub use transport::{TlsSettings, Transport};
 
-use super::credential::Credentials;
 use super::mark::{MARK_LEN, MAX_PAYLOAD};
 use super::threshold::Threshold;
+use crate::client::Credentials;
 use crate::engine::sys::segment::MAX_SEGMENTS;
 
 /// Packets/s in all directions together, unless another rate is asked for.

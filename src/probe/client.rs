@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::credential::Login;
 use super::link::Link;
+use crate::client::credential::Login;
 use crate::wire::attribute::{
     Data, ErrorCode, Nonce, PasswordAlgorithmAttribute, PasswordAlgorithms, Realm, Username, XorPeerAddress,
 };

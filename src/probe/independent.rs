@@ -12,11 +12,11 @@ use tokio::net::UdpSocket;
 use turn::client::{Client, ClientConfig};
 use webrtc_util::Conn;
 
-use super::credential::Login;
 use super::far::source_towards;
 use super::report::{Step, Verdict};
 use super::uri::Transport;
 use super::walk::{Log, Scene};
+use crate::client::credential::Login;
 
 const NAME: &str = "independent";
 /// For all of it.

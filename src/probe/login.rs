@@ -9,9 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::cause;
 use super::client::{Answer, Client, Outcome, Refusal, Session};
-use super::credential::{Credentials, Login, TTL};
 use super::report::{Step, Verdict};
 use super::walk::{Log, Scene, now_unix};
+use crate::client::credential::{Credentials, Login, TTL};
 use crate::wire::attribute::{
     AlternateServer, FAMILY_V6, Lifetime, RequestedAddressFamily, RequestedTransport, UnknownAttributes,
     XorPeerAddress, XorRelayedAddress,
@@ -271,7 +271,7 @@ fn guesses(credentials: &Credentials, session: &Session) -> Vec<Guess> {
             }
         }
         Credentials::Secret(secret) => {
-            let at = |expiry: u64| Login::ephemeral(secret, expiry, "walk");
+            let at = |expiry: u64| Login::ephemeral(secret, expiry, "probe-walk");
             guess(
                 at(now + 60),
                 "a credential for a minute is accepted, one for an hour is not",

@@ -13,7 +13,6 @@
 mod cause;
 mod certificate;
 mod client;
-mod credential;
 mod echo;
 mod far;
 mod independent;
@@ -29,7 +28,6 @@ mod tls;
 pub mod uri;
 mod walk;
 
-pub use credential::Credentials;
 pub use report::{Path, Report, Section, Step, Summary, Target, Verdict};
 pub use settings::{Negative, Settings, Trust};
 pub use text::{heading, line, summary};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::credential::Credentials;
 use super::uri::Uri;
+use crate::client::Credentials;
 
 /// What to probe, and how.
 #[derive(Clone, Debug)]

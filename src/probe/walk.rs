@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::client::Client;
-use super::credential::Login;
 use super::link::Tally;
 use super::login;
 use super::report::{Path, Report, Section, Step, Summary, Target};
@@ -14,6 +13,7 @@ use super::resolve::resolve;
 use super::settings::Settings;
 use super::uri::{Service, Uri};
 use super::{echo, independent, negative, reach};
+use crate::client::credential::Login;
 
 /// What a probe tells while it is under way, in the order of the report.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl Scene<'_> {
 
     /// The login for a part of the probe; none without credentials.
     pub(super) fn login(&self, part: &str) -> Option<Login> {
-        Some(self.settings.credentials.as_ref()?.login(part, now_unix()))
+        Some(self.settings.credentials.as_ref()?.login(&format!("probe-{part}"), now_unix()))
     }
 }
 

@@ -14,8 +14,9 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("config", BELOW_CLI),
     ("control", BELOW_CLI),
     // A measure that shares code with what it measures would share its faults.
-    ("load", &["calendar", "wire", "engine"]),
-    ("probe", &["calendar", "wire"]),
+    ("client", &[]),
+    ("load", &["calendar", "wire", "client", "engine"]),
+    ("probe", &["calendar", "wire", "client"]),
     ("sandbox", BELOW_CLI),
     ("supervisor", BELOW_CLI),
     ("telemetry", BELOW_CLI),
@@ -23,6 +24,7 @@ const FLOORS: &[(&str, &[&str])] = &[
 ];
 const BELOW_CLI: &[&str] = &[
     "calendar",
+    "client",
     "wire",
     "relay",
     "policy",

@@ -7,10 +7,10 @@ use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use crate::cli::load::read_secret;
+use crate::client::Credentials;
 use crate::config::schema::{HmacHash, SecretSource};
 use crate::config::value::UtcTime;
 use crate::config::{self, Loaded};
-use crate::probe::Credentials;
 use crate::probe::uri::Uri;
 
 /// What a configuration says of itself.

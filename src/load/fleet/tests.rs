@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::*;
-use crate::load::credential::Credentials;
+use crate::client::Credentials;
 
 fn fleet(target: &str, count: u32) -> Fleet {
     let credentials = Credentials::Secret(b"north".to_vec().into());

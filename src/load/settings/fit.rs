@@ -40,7 +40,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::load::credential::Credentials;
+    use crate::client::Credentials;
 
     fn settings(profile: Profile) -> Settings {
         let credentials = Credentials::Secret(b"north".to_vec().into());

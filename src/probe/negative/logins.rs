@@ -1,11 +1,11 @@
 //! Logins that are none.
 
 use super::super::client::{Outcome, Session, fresh_word};
-use super::super::credential::{Login, TTL};
 use super::super::login::{self, quietly};
 use super::super::report::{Step, Verdict};
 use super::super::walk::{Log, Scene, now_unix};
 use super::{attempt, good, not_tried, undo};
+use crate::client::credential::{Login, TTL};
 use crate::wire::Method;
 use crate::wire::attribute::Lifetime;
 
@@ -88,8 +88,8 @@ fn logins<'a>(scene: &'a Scene<'_>, session: &'a Session) -> Vec<Bad<'a>> {
             name: "unknown-user",
             tried: "Allocate as a user whom the server cannot know",
             alter: Box::new(|session| {
-                let stranger = Login::ephemeral(fresh_word().as_bytes(), now_unix() + TTL.as_secs(), &fresh_word());
-                session.with_login(stranger)
+                let (secret, name) = (fresh_word(), format!("probe-{}", fresh_word()));
+                session.with_login(Login::ephemeral(secret.as_bytes(), now_unix() + TTL.as_secs(), &name))
             }),
             why: NO_CHECK,
             cure: SET_AUTH,
@@ -119,7 +119,7 @@ fn logins<'a>(scene: &'a Scene<'_>, session: &'a Session) -> Vec<Bad<'a>> {
             name: "expired",
             tried: "Allocate with a credential that expired an hour ago",
             alter: Box::new(|session| {
-                session.with_login(Login::ephemeral(secret, now_unix() - TTL.as_secs(), "refusals"))
+                session.with_login(Login::ephemeral(secret, now_unix() - TTL.as_secs(), "probe-refusals"))
             }),
             why: "expiry is not checked: a leaked credential works for ever",
             cure: "set the server's clock; coturn: `use-auth-secret`, not the secret as a fixed password",
@@ -150,7 +150,7 @@ fn far_expiry(scene: &Scene<'_>, log: &mut Log<'_>) {
     const NAME: &str = "far-expiry";
     const TRIED: &str = "Allocate with a credential for ten years";
     let Some(secret) = scene.settings.credentials.as_ref().and_then(|credentials| credentials.secret()) else { return };
-    let far = Login::ephemeral(secret, now_unix() + FAR, "refusals");
+    let far = Login::ephemeral(secret, now_unix() + FAR, "probe-refusals");
     let Some((outcome, client)) = attempt(scene, &|session| session.with_login(far.clone())) else {
         return log.refusal(not_tried(NAME, TRIED));
     };

@@ -1,0 +1,7 @@
+//! What every client of a TURN server of ours needs: how it logs in. Clients measure and check servers
+//! (`load`, `probe`), so that nothing here is shared with the server.
+#![forbid(unsafe_code)]
+
+pub mod credential;
+
+pub use credential::Credentials;
