@@ -15,8 +15,8 @@ use own::Own;
 use super::load::read_secret;
 use super::out;
 use crate::client::Credentials;
+use crate::client::uri::Uri;
 use crate::config::value::{UtcTime, parse_period};
-use crate::probe::uri::Uri;
 use crate::probe::{self, Negative, Report, Settings, Trust};
 
 /// Check a TURN server from end to end, and say in plain words what fails and what cures it

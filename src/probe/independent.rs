@@ -14,9 +14,9 @@ use webrtc_util::Conn;
 
 use super::far::source_towards;
 use super::report::{Step, Verdict};
-use super::uri::Transport;
 use super::walk::{Log, Scene};
 use crate::client::credential::Login;
+use crate::client::uri::Transport;
 
 const NAME: &str = "independent";
 /// For all of it.

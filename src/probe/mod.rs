@@ -25,7 +25,6 @@ mod resolve;
 mod settings;
 mod text;
 mod tls;
-pub mod uri;
 mod walk;
 
 pub use report::{Path, Report, Section, Step, Summary, Target, Verdict};

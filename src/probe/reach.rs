@@ -9,8 +9,8 @@ use super::client::{Answer, Client, NOTHING, Outcome, compose};
 use super::link::{self, Link};
 use super::report::{Step, Verdict};
 use super::tls::{self, Facts, Failure};
-use super::uri::{Service, Transport};
 use super::walk::{Log, Scene};
+use crate::client::uri::{Service, Transport};
 use crate::wire::attribute::{RequestedTransport, XorMappedAddress};
 use crate::wire::{Message, Method};
 

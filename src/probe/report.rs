@@ -3,9 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::client::uri::{Transport, Uri};
 use serde::Serialize;
-
-use super::uri::{Transport, Uri};
 
 /// What a probe found.
 #[derive(Clone, Debug, Serialize)]

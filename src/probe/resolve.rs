@@ -5,7 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Instant;
 
 use super::report::{Step, Verdict};
-use super::uri::{Host, Uri};
+use crate::client::uri::{Host, Uri};
 
 /// Addresses of one family that are tried; a name with more is somebody's round robin.
 const MAX_OF_A_FAMILY: usize = 2;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::uri::Uri;
 use crate::client::Credentials;
+use crate::client::uri::Uri;
 
 /// What to probe, and how.
 #[derive(Clone, Debug)]

@@ -20,7 +20,7 @@ use rustls::{
 
 use super::certificate::{Certificate, date};
 use super::settings::Trust;
-use super::uri::{Host, Service};
+use crate::client::uri::{Host, Service};
 
 /// A certificate that ends sooner is told of.
 const SOON: Duration = Duration::from_hours(14 * 24);

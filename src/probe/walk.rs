@@ -11,9 +11,9 @@ use super::login;
 use super::report::{Path, Report, Section, Step, Summary, Target};
 use super::resolve::resolve;
 use super::settings::Settings;
-use super::uri::{Service, Uri};
 use super::{echo, independent, negative, reach};
 use crate::client::credential::Login;
+use crate::client::uri::{Service, Uri};
 
 /// What a probe tells while it is under way, in the order of the report.
 #[derive(Debug)]

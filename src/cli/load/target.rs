@@ -1,12 +1,9 @@
 //! Which server is meant, and how it is reached: an address, a name, or a TURN URI (RFC 7065).
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 
+use crate::client::uri::{self, Host, Service, Uri};
 use crate::load::settings::Transport;
-
-/// As RFC 8656 §6 says; over TLS the second.
-const PORT: u16 = 3478;
-const TLS_PORT: u16 = 5349;
 
 /// How to write one.
 const MEND: &str = "write HOST, HOST:PORT, or a URI without slashes such as turn:HOST:PORT or turns:HOST (RFC 7065)";
@@ -20,61 +17,45 @@ pub(super) struct Target {
     pub(super) host: String,
 }
 
-/// Reads `target`, and looks its name up; IPv4 before IPv6 where it has both. `transport` is what was asked for beside
-/// it.
+/// Reads `target`, and looks its name up; IPv4 before IPv6 where it has both. `asked` is the transport that was asked
+/// for beside it.
 ///
 /// # Errors
 /// A sentence.
-pub(super) fn resolve(target: &str, transport: Option<Transport>) -> Result<Target, String> {
-    let (place, said) = uri(target)?;
-    if let (Some(said), Some(asked)) = (said, transport)
-        && said != asked
-    {
-        return Err(format!("\"{target}\" says {}, and --transport {}", said.name(), asked.name()));
+pub(super) fn resolve(target: &str, asked: Option<Transport>) -> Result<Target, String> {
+    let uri = read(target, asked).map_err(|why| format!("\"{target}\" is no target: {why}"))?;
+    let transport = match uri.transport {
+        uri::Transport::Udp => Transport::Udp,
+        uri::Transport::Tcp => Transport::Tcp,
+        uri::Transport::Tls => Transport::Tls,
+        uri::Transport::Dtls => return Err("turns: over UDP is DTLS, which the load tester does not speak".to_owned()),
+    };
+    if let Some(asked) = asked.filter(|asked| *asked != transport) {
+        return Err(format!("\"{target}\" says {}, and --transport {}", transport.name(), asked.name()));
     }
-    let transport = said.or(transport).unwrap_or(Transport::Udp);
-    let (host, port) = host_and_port(place);
-    let port = match port {
-        None if transport == Transport::Tls => TLS_PORT,
-        None => PORT,
-        Some(port) => port.parse().map_err(|_| format!("\"{target}\" has no port that can be"))?,
-    };
-    let address = match host.parse::<IpAddr>() {
-        Ok(ip) => SocketAddr::new(ip, port),
-        Err(_) if host.is_empty() => return Err(format!("\"{target}\" names no server; {MEND}")),
-        Err(_) => look_up(host, port).map_err(|error| format!("\"{host}\" is no server's address: {error}; {MEND}"))?,
-    };
-    Ok(Target { address, transport, host: host.to_owned() })
+    match uri.host {
+        Host::Address(ip) => Ok(Target { address: SocketAddr::new(ip, uri.port), transport, host: ip.to_string() }),
+        Host::Name(name) => {
+            let address = look_up(&name, uri.port).map_err(|why| format!("\"{name}\" cannot be looked up: {why}"))?;
+            // No certificate names the root.
+            Ok(Target { address, transport, host: name.trim_end_matches('.').to_owned() })
+        }
+    }
 }
 
-/// What a URI says, or what is none.
-fn uri(target: &str) -> Result<(&str, Option<Transport>), String> {
-    // Schemes are written in any case (RFC 3986 §3.1).
-    let (rest, is_secure) = match target.split_once(':') {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("turn") => (rest, false),
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("turns") => (rest, true),
-        _ => return Ok((target, None)),
-    };
-    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let transport = match (query.strip_prefix("transport="), is_secure) {
-        (None, _) if !query.is_empty() => Err(format!("\"{query}\" is no part of a TURN URI (RFC 7065)")),
-        (None | Some("udp"), false) => Ok(Transport::Udp),
-        (Some("tcp"), false) => Ok(Transport::Tcp),
-        (None | Some("tcp"), true) => Ok(Transport::Tls),
-        (Some("udp"), true) => Err("turns: over UDP is DTLS, which the load tester does not speak".to_owned()),
-        (Some(other), _) => Err(format!("there is no transport \"{other}\" in a TURN URI (RFC 7065)")),
-    };
-    transport.map(|transport| (place, Some(transport)))
-}
-
-/// `host`, `host:port`, `[v6]`, `[v6]:port`, `v6`.
-fn host_and_port(place: &str) -> (&str, Option<&str>) {
-    if let Some((host, rest)) = place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        return (host, rest.strip_prefix(':'));
+fn read(target: &str, asked: Option<Transport>) -> Result<Uri, String> {
+    if !Uri::is_meant_by(target) {
+        let transport = match asked {
+            None | Some(Transport::Udp) => uri::Transport::Udp,
+            Some(Transport::Tcp) => uri::Transport::Tcp,
+            Some(Transport::Tls) => uri::Transport::Tls,
+        };
+        return Uri::turn(target, transport).map_err(|why| format!("{why}; {MEND}"));
     }
-    match place.split_once(':') {
-        Some((host, port)) if !port.contains(':') => (host, Some(port)),
-        _ => (place, None),
+    let uri: Uri = target.parse()?;
+    match uri.service {
+        Service::Turn => Ok(uri),
+        Service::Stun => Err(format!("a relay is measured, not STUN alone; {MEND}")),
     }
 }
 
@@ -120,10 +101,16 @@ mod tests {
         }
         assert!(found("turns:127.0.0.1?transport=udp").is_err_and(|error| error.contains("DTLS")));
         assert!(found("turn:127.0.0.1?transport=sctp").is_err_and(|error| error.contains("sctp")));
-        for (target, why) in [("turn:", "names no server"), ("", "names no server"), ("turn://127.0.0.1", "slashes")] {
-            assert!(found(target).is_err_and(|error| error.contains(why) && error.contains("turn:HOST")), "{target}");
+        for (target, why) in [
+            ("turn:", "neither a host's name"),
+            ("", "turn:HOST"),
+            ("http://127.0.0.1", "turn:HOST"),
+            ("stun:127.0.0.1", "turn:HOST"),
+            ("turn://127.0.0.1", "no slashes in it; write turn:127.0.0.1"),
+        ] {
+            assert!(found(target).is_err_and(|error| error.contains(why)), "{target}: {:?}", found(target));
         }
-        assert!(found("turn:127.0.0.1?ttl=3").is_err_and(|error| error.contains("ttl=3")));
+        assert!(found("turn:127.0.0.1?ttl=3").is_err_and(|error| error.contains("ttl")));
     }
 
     #[test]

@@ -8,10 +8,10 @@ use zeroize::Zeroizing;
 
 use crate::cli::load::read_secret;
 use crate::client::Credentials;
+use crate::client::uri::Uri;
 use crate::config::schema::{HmacHash, SecretSource};
 use crate::config::value::UtcTime;
 use crate::config::{self, Loaded};
-use crate::probe::uri::Uri;
 
 /// What a configuration says of itself.
 #[derive(Default)]

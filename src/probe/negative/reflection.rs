@@ -9,8 +9,8 @@ use super::super::client::{Answer, Client, NOTHING, Outcome, compose};
 use super::super::link;
 use super::super::login;
 use super::super::report::{Step, Verdict};
-use super::super::uri::Transport;
 use super::super::walk::{Log, Scene};
+use crate::client::uri::Transport;
 use crate::wire::attribute::{Raw, Software};
 use crate::wire::{AttributeType, Message, Method};
 

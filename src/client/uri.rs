@@ -59,12 +59,8 @@ impl FromStr for Uri {
         let Some((scheme, rest)) = text.split_once(':') else {
             return Err(format!("no scheme; write it like turn:{text}"));
         };
-        let (service, secure) = match scheme.to_ascii_lowercase().as_str() {
-            "turn" => (Service::Turn, false),
-            "turns" => (Service::Turn, true),
-            "stun" => (Service::Stun, false),
-            "stuns" => (Service::Stun, true),
-            _ => return Err(format!("\"{scheme}\" is no scheme of a server; write it like turn:{text}")),
+        let Some((service, secure)) = read_scheme(scheme) else {
+            return Err(format!("\"{scheme}\" is no scheme of a server; write it like turn:{text}"));
         };
         if rest.starts_with("//") {
             return Err(format!("there are no slashes in it; write {scheme}:{}", rest.trim_start_matches('/')));
@@ -72,12 +68,47 @@ impl FromStr for Uri {
         let (authority, query) = rest.split_once('?').map_or((rest, None), |(front, query)| (front, Some(query)));
         let transport = Transport::read(query, service, secure)?;
         let (host, port) = split_port(authority)?;
-        let default = if secure { 5349 } else { 3478 };
-        Ok(Self { service, transport, host: host.parse()?, port: port.unwrap_or(default) })
+        Ok(Self { service, transport, host: host.parse()?, port: port.unwrap_or(transport.default_port()) })
+    }
+}
+
+impl Uri {
+    /// A relay at `place`, which is `HOST`, `HOST:PORT` or an IPv6 address; the error is a sentence.
+    pub fn turn(place: &str, transport: Transport) -> Result<Self, String> {
+        let (host, port) = match place.parse::<Ipv6Addr>() {
+            Ok(ip) => (Host::Address(ip.into()), None),
+            Err(_) => split_port(place).and_then(|(host, port)| Ok((host.parse()?, port)))?,
+        };
+        let port = port.unwrap_or(transport.default_port());
+        Ok(Self { service: Service::Turn, transport, host, port })
+    }
+
+    /// Whether `text` begins as a URI does, not as a place.
+    pub fn is_meant_by(text: &str) -> bool {
+        text.split_once(':').is_some_and(|(scheme, _)| read_scheme(scheme).is_some())
+    }
+}
+
+/// Schemes are written in any case (RFC 3986 §3.1).
+fn read_scheme(scheme: &str) -> Option<(Service, bool)> {
+    match scheme.to_ascii_lowercase().as_str() {
+        "turn" => Some((Service::Turn, false)),
+        "turns" => Some((Service::Turn, true)),
+        "stun" => Some((Service::Stun, false)),
+        "stuns" => Some((Service::Stun, true)),
+        _ => None,
     }
 }
 
 impl Transport {
+    /// RFC 7065 §3.2.
+    const fn default_port(self) -> u16 {
+        match self {
+            Self::Udp | Self::Tcp => 3478,
+            Self::Tls | Self::Dtls => 5349,
+        }
+    }
+
     fn read(query: Option<&str>, service: Service, secure: bool) -> Result<Self, String> {
         let word = match query.map(|query| query.split_once('=').unwrap_or((query, ""))) {
             None => return Ok(if secure { Self::Tls } else { Self::Udp }),
@@ -215,6 +246,21 @@ mod tests {
             assert_eq!(uri.to_string(), full);
             assert_eq!(full.parse(), Ok(uri), "{text}");
         }
+    }
+
+    #[test]
+    fn a_place_is_a_server_as_well() {
+        for (place, transport, full) in [
+            ("127.0.0.1", Transport::Udp, "turn:127.0.0.1:3478?transport=udp"),
+            ("Example.org:99", Transport::Tcp, "turn:example.org:99?transport=tcp"),
+            ("example.org", Transport::Tls, "turns:example.org:5349?transport=tcp"),
+            ("[::1]:99", Transport::Tls, "turns:[::1]:99?transport=tcp"),
+            ("::1", Transport::Udp, "turn:[::1]:3478?transport=udp"),
+        ] {
+            assert_eq!(Uri::turn(place, transport).map(|uri| uri.to_string()), Ok(full.into()));
+            assert!(!Uri::is_meant_by(place) && Uri::is_meant_by(full));
+        }
+        assert!(Uri::turn("", Transport::Udp).is_err() && Uri::turn("[::1", Transport::Udp).is_err());
     }
 
     #[test]
