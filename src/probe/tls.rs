@@ -2,36 +2,24 @@
 //! certificate judged apart. A caller that must not go on after a bad one does not.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::io::{self, BufReader};
+use std::io;
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-    StreamOwned,
-};
+use rustls::{CertificateError, ClientConnection, Error, StreamOwned};
 
 use super::certificate::{Certificate, date};
 use super::settings::Trust;
+use crate::client::tls::{self, ALPN_TURN, Witness};
 use crate::client::uri::{Host, Service};
 
 /// A certificate that ends sooner is told of.
 const SOON: Duration = Duration::from_hours(14 * 24);
-/// Where systems keep the authorities that they trust, in one file of PEM.
-const STORES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
-
 /// A TLS stream.
 pub(super) type TlsStream = StreamOwned<ClientConnection, TcpStream>;
 
@@ -63,7 +51,8 @@ pub(super) fn connect(
     trust: &Trust,
     alpn: bool,
 ) -> Result<(TlsStream, Facts), Failure> {
-    let judge = Arc::new(Judge::new(trust).map_err(Failure::Setup)?);
+    let builder = tls::builder().map_err(Failure::Tls)?;
+    let judge = Arc::new(Judge::new(trust, builder.crypto_provider()).map_err(Failure::Setup)?);
     let name = match host {
         Host::Address(ip) => ServerName::from(*ip),
         Host::Name(name) => {
@@ -71,15 +60,10 @@ pub(super) fn connect(
             ServerName::try_from(name).map_err(|error| Failure::Setup(error.to_string()))?
         }
     };
-    let versions = ClientConfig::builder_with_provider(judge.provider.clone()).with_safe_default_protocol_versions();
-    let mut config = versions
-        .map_err(Failure::Tls)?
-        .dangerous()
-        .with_custom_certificate_verifier(judge.clone())
-        .with_no_client_auth();
+    let mut config = tls::with_any_certificate(builder, judge.clone()).with_no_client_auth();
     if alpn {
         // RFC 7443 §3.
-        let protocol: &[u8] = if service == Service::Turn { b"stun.turn" } else { b"stun.nat-discovery" };
+        let protocol: &[u8] = if service == Service::Turn { ALPN_TURN } else { b"stun.nat-discovery" };
         config.alpn_protocols = vec![protocol.to_vec()];
     }
     let mut connection = ClientConnection::new(Arc::new(config), name).map_err(Failure::Tls)?;
@@ -189,10 +173,9 @@ fn explain(error: &Error, certificate: &Certificate, count: usize, host: &Host) 
     }
 }
 
-/// Takes every certificate and remembers what it is worth. Signatures of the handshake must be right.
+/// Remembers what a certificate is worth.
 #[derive(Debug)]
 struct Judge {
-    provider: Arc<CryptoProvider>,
     verifier: Arc<WebPkiServerVerifier>,
     seen: Mutex<Seen>,
 }
@@ -204,69 +187,32 @@ struct Seen {
 }
 
 impl Judge {
-    fn new(trust: &Trust) -> Result<Self, String> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let roots = Arc::new(roots(trust)?);
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build();
+    fn new(trust: &Trust, provider: &Arc<CryptoProvider>) -> Result<Self, String> {
+        let roots = match &trust.authorities {
+            Some(pem) => tls::authorities(pem).ok_or("there is no certificate in what --ca names")?,
+            None => {
+                let pem = tls::system_store();
+                let roots = pem.and_then(|pem| tls::authorities(&pem));
+                roots.ok_or("this host has no store of authorities; give one with --ca")?
+            }
+        };
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider.clone()).build();
         let verifier = verifier.map_err(|error| format!("no certificate can be judged: {error}"))?;
-        Ok(Self { provider, verifier, seen: Mutex::new(Seen { chain: Vec::new(), verdict: Ok(()) }) })
+        Ok(Self { verifier, seen: Mutex::new(Seen { chain: Vec::new(), verdict: Ok(()) }) })
     }
 }
 
-/// The authorities to trust.
-fn roots(trust: &Trust) -> Result<RootCertStore, String> {
-    let pem = match &trust.authorities {
-        Some(pem) => pem.clone(),
-        None => system_store().ok_or("this host has no store of authorities; give one with --ca")?,
-    };
-    let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_reader_iter(BufReader::new(&pem[..])).filter_map(Result::ok);
-    let (added, _) = roots.add_parsable_certificates(certificates);
-    if added == 0 {
-        return Err("there is no certificate in what --ca names".into());
-    }
-    Ok(roots)
-}
-
-fn system_store() -> Option<Vec<u8>> {
-    let named = std::env::var_os("SSL_CERT_FILE").map(std::path::PathBuf::from);
-    named.into_iter().chain(STORES.map(Into::into)).find_map(|path| fs::read(path).ok())
-}
-
-impl ServerCertVerifier for Judge {
-    fn verify_server_cert(
+impl Witness for Judge {
+    fn see(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
         ocsp_response: &[u8],
         now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
+    ) {
         let verdict = self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         let chain = [end_entity].into_iter().chain(intermediates).map(|certificate| certificate.to_vec()).collect();
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Seen { chain, verdict: verdict.map(drop) };
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
