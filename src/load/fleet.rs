@@ -27,7 +27,7 @@ use super::settings::{Settings, Transport};
 use crate::engine::sys::epoll::{Epoll, Ready};
 use crate::engine::sys::meminfo::receive_drops;
 use crate::engine::sys::mmsg::{Receiver, Sender};
-use crate::engine::sys::nap;
+use crate::engine::sys::nap::until_readable;
 use crate::engine::sys::segment::receive_runs;
 
 /// Datagrams taken by one system call.
@@ -36,9 +36,6 @@ const RECEIVE_BATCH: usize = 64;
 pub(super) const SEND_BATCH: usize = 64;
 /// Bytes that can wait to be sent.
 const OUT_BYTES: usize = 1 << 20;
-/// Up to so many sockets are asked in turn, without a set of epoll, which would make no difference that can be measured
-/// here; of more, epoll says which.
-const ASK_IN_TURN: usize = nap::MAX_DESCRIPTORS;
 
 /// Clients or peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +86,8 @@ pub(super) struct Fleet {
     slot: usize,
     out: Box<[u8]>,
     used: usize,
-    /// None for a few sockets: they are asked in turn.
-    waiting: Option<(Epoll, Ready)>,
+    epoll: Epoll,
+    ready: Ready,
 }
 
 /// A datagram that came in, but for its bytes.
@@ -120,7 +117,8 @@ impl Fleet {
             peer => Side::few(peer.map_or_else(|| route_to(settings.target), Ok)?),
         }?;
         let slot = if settings.merged { 1 << 16 } else { 2048_usize.max(usize::from(settings.payload) + 128) };
-        let mut fleet = Self {
+        let cannot = |error| format!("cannot wait for sockets: {error}");
+        let fleet = Self {
             target: settings.target,
             transport: settings.transport,
             clients,
@@ -131,26 +129,22 @@ impl Fleet {
             slot,
             out: vec![0; OUT_BYTES].into(),
             used: 0,
-            waiting: None,
+            epoll: Epoll::new().map_err(cannot)?,
+            ready: Ready::new(256),
         };
-        fleet.watch(settings.merged).map_err(|error| format!("cannot wait for sockets: {error}"))?;
+        fleet.watch(settings.merged).map_err(cannot)?;
         Ok(fleet)
     }
 
-    fn watch(&mut self, merged: bool) -> io::Result<()> {
-        let sockets =
-            || self.datagram_sides().flat_map(|side| side.sockets.iter().enumerate().map(|all| (side.role, all)));
-        if merged {
-            sockets().try_for_each(|(_, (_, socket))| receive_runs(socket.as_fd()))?;
+    fn watch(&self, merged: bool) -> io::Result<()> {
+        for side in self.datagram_sides() {
+            for (index, socket) in side.sockets.iter().enumerate() {
+                if merged {
+                    receive_runs(socket.as_fd())?;
+                }
+                self.epoll.add(socket.as_fd(), token(side.role, index))?;
+            }
         }
-        if sockets().count() <= ASK_IN_TURN && matches!(self.clients, Clients::Datagrams(_)) {
-            return Ok(());
-        }
-        let epoll = Epoll::new()?;
-        for (role, (index, socket)) in sockets() {
-            epoll.add(socket.as_fd(), token(role, index))?;
-        }
-        self.waiting = Some((epoll, Ready::new(256)));
         Ok(())
     }
 
@@ -194,8 +188,8 @@ impl Fleet {
 
     /// Begins to connect client `number`, where there is something to connect.
     pub(super) fn connect(&mut self, number: u32, now_ns: u64) {
-        if let (Clients::Streams(streams), Some((epoll, _))) = (&mut self.clients, &self.waiting) {
-            streams.connect(epoll, number, now_ns);
+        if let Clients::Streams(streams) = &mut self.clients {
+            streams.connect(&self.epoll, number, now_ns);
         }
     }
 
@@ -218,13 +212,12 @@ impl Fleet {
     /// # Errors
     /// No descriptor or port left.
     pub(super) fn renew(&mut self, number: u32) -> io::Result<()> {
-        match (&mut self.clients, &self.waiting) {
-            (Clients::Streams(streams), _) => streams.renew(number),
-            (Clients::Datagrams(side), waiting) => {
-                if side.renew(number, self.target)?
-                    && let Some((epoll, _)) = waiting
-                {
-                    epoll.add(side.sockets[number as usize].as_fd(), token(Role::Client, number as usize))?;
+        match &mut self.clients {
+            Clients::Streams(streams) => streams.renew(number),
+            Clients::Datagrams(side) => {
+                if side.renew(number, self.target)? {
+                    let socket = &side.sockets[number as usize];
+                    self.epoll.add(socket.as_fd(), token(Role::Client, number as usize))?;
                 }
             }
         }
@@ -264,13 +257,11 @@ impl Fleet {
 
     /// Sends what is queued, and tells `refused` what does not leave.
     pub(super) fn flush(&mut self, mut refused: impl FnMut(Option<Ticket>, Refusal)) {
-        let Self { clients, peers, sender, out, waiting, .. } = self;
+        let Self { clients, peers, sender, out, epoll, .. } = self;
         let clients = match clients {
             Clients::Datagrams(side) => Some(side),
             Clients::Streams(streams) => {
-                if let Some((epoll, _)) = waiting {
-                    streams.flush(epoll, &mut |ticket| refused(Some(ticket), Refusal::Connection));
-                }
+                streams.flush(epoll, &mut |ticket| refused(Some(ticket), Refusal::Connection));
                 None
             }
         };
@@ -287,37 +278,19 @@ impl Fleet {
         mut on_batch: impl FnMut() -> u64,
         mut see: impl FnMut(u64, Incoming, &[u8]),
     ) -> usize {
-        let Some((epoll, mut ready)) = self.waiting.take() else {
-            return self.receive_in_turn(&mut on_batch, &mut see);
-        };
-        epoll.wait(&mut ready, Some(Duration::ZERO));
+        self.epoll.wait(&mut self.ready, Some(Duration::ZERO));
         let mut count = 0;
-        for index in 0..ready.count() {
-            let (role, socket) = ready.token(index).map_or((Role::Client, 0), from_token);
+        for index in 0..self.ready.count() {
+            let (role, socket) = self.ready.token(index).map_or((Role::Client, 0), from_token);
             count += match (&mut self.clients, role) {
                 (Clients::Streams(streams), Role::Client) => {
                     let (number, now) = (socket as u32, on_batch());
-                    let can = [ready.is_readable(index), ready.is_writable(index)];
+                    let can = [self.ready.is_readable(index), self.ready.is_writable(index)];
                     let incoming = Incoming { place: Some(Place { role, number }), source: self.target };
-                    streams.on_ready(&epoll, number, can, now, &mut |message| see(now, incoming, message))
+                    streams.on_ready(&self.epoll, number, can, now, &mut |message| see(now, incoming, message))
                 }
                 _ => self.receive_from(role, socket, &mut on_batch, &mut see),
             };
-        }
-        self.waiting = Some((epoll, ready));
-        count
-    }
-
-    fn receive_in_turn(
-        &mut self,
-        on_batch: &mut impl FnMut() -> u64,
-        see: &mut impl FnMut(u64, Incoming, &[u8]),
-    ) -> usize {
-        let mut count = 0;
-        for role in [Role::Client, Role::Peer] {
-            for index in 0..self.side(role).map_or(0, |side| side.sockets.len()) {
-                count += self.receive_from(role, index, on_batch, see);
-            }
         }
         count
     }
@@ -362,13 +335,7 @@ impl Fleet {
 
     /// Sleeps until something comes in or `longest` has passed.
     pub(super) fn nap(&self, longest: Duration) {
-        match &self.waiting {
-            Some((epoll, _)) => nap::until_readable(epoll.as_fd(), longest),
-            None => {
-                let sockets = self.datagram_sides().flat_map(|side| &side.sockets);
-                nap::until_any_readable(sockets.map(AsFd::as_fd), longest)
-            }
-        };
+        until_readable(self.epoll.as_fd(), longest);
     }
 
     /// The sockets of a role, where they are of datagrams.
