@@ -11,8 +11,8 @@
 //! | service | `config`, `telemetry`, `supervisor`, `load`, `probe` | puts the floors together and runs them; measures and checks servers |
 //! | cli | `cli` | the commands |
 //!
-//! Beside the floors stand what is arithmetic alone, [`calendar`], and what `load` and `probe` have in common as clients,
-//! `client`.
+//! Beside the floors stand what is arithmetic alone, [`calendar`], and what `load` and `probe` have in common as
+//! clients, `client`.
 
 pub mod calendar;
 #[cfg(feature = "server")]

@@ -58,7 +58,7 @@ fn packets_arrive_over_tls_from_a_server_that_is_trusted() {
     let rig = Rig::with_tcp();
     let stand_in = StandIn::start(&rig, true, u64::MAX);
     rig.relay.write("ca.pem", &stand_in.certificate, 0o600);
-    let trusting = format!("--ca-file {}", rig.relay.path("ca.pem"));
+    let trusting = format!("--ca {}", rig.relay.path("ca.pem"));
     let target = format!("turns:{}", stand_in.target);
     let result = load(&rig, &target, &format!("--rate 1000 --payload 201 {trusting}"));
     assert_flawless(direction(&result, "up"));

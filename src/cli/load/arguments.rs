@@ -132,7 +132,7 @@ pub(in crate::cli) struct Load {
     #[arg(long, value_enum, help_heading = "Network")]
     pub(super) transport: Option<TransportName>,
     /// Authorities, as PEM, that the server's certificate must come from [default: the system's]
-    #[arg(long, value_name = "FILE.pem", help_heading = "Network")]
+    #[arg(long = "ca", value_name = "FILE.pem", help_heading = "Network")]
     pub(super) ca_file: Option<PathBuf>,
     /// The name that the certificate must be for, and that is asked for [default: the server's as it is given]
     #[arg(long, value_name = "NAME", help_heading = "Network")]

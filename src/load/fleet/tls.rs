@@ -52,5 +52,5 @@ fn roots(file: Option<&Path>) -> Result<RootCertStore, String> {
         None => (tls::system_store().ok_or_else(|| "it has none".to_owned()), "this host's store".to_owned()),
     };
     let roots = pem.and_then(|pem| tls::authorities(&pem).ok_or_else(|| "there is none".to_owned()));
-    roots.map_err(|error| format!("cannot read the authorities in {place}: {error}; give others with --ca-file"))
+    roots.map_err(|error| format!("cannot read the authorities in {place}: {error}; give others with --ca"))
 }
