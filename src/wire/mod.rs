@@ -8,6 +8,8 @@
 //! Writing: [`MessageWriter`] fills a buffer that it is given. For the packet path there are two fronts that go before
 //! a payload which stays where it is: [`data_indication_front`] and [`channel_data::header`].
 //!
+//! In front of all messages there may be a [`ProxyHeader`], which tells for whom a proxy speaks.
+//!
 //! ```
 //! use turnkeep::wire::attribute::{Username, XorMappedAddress};
 //! use turnkeep::wire::{Class, Fingerprint, Message, MessageWriter, Method, TransactionId};
@@ -40,6 +42,7 @@ pub mod framer;
 pub mod header;
 pub mod integrity;
 pub mod message;
+pub mod proxy_header;
 pub mod writer;
 
 mod address;
@@ -55,4 +58,5 @@ pub use framer::{Frame, OutOfFrame};
 pub use header::{Class, HEADER_LEN, Header, MAGIC_COOKIE, Method, TransactionId};
 pub use integrity::{Integrity, IntegrityError, IntegrityKey, LongTermKey, PasswordAlgorithm};
 pub use message::{Message, ParseError};
+pub use proxy_header::ProxyHeader;
 pub use writer::{BufferFull, DataFront, MessageWriter, data_indication_front};
