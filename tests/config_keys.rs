@@ -59,6 +59,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("streams.handshake_timeout", "[streams]", "[streams]\nhandshake_timeout = '5s'"),
     ("streams.idle_timeout", "[streams]", "[streams]\nidle_timeout = '5m'"),
     ("proxy_protocol.from", "[proxy_protocol]", "[proxy_protocol]\nfrom = ['10.0.0.0/24']"),
+    ("proxy_protocol.udp_from", "[proxy_protocol]", "[proxy_protocol]\nudp_from = ['10.0.0.0/24']"),
     ("relay.ports", "[relay]", "[relay]\nports = '50000-50999'"),
     ("relay.min_port_rest", "[relay]", "[relay]\nmin_port_rest = '5s'"),
     ("relay.dscp", "[relay]", "[relay]\ndscp = 46"),

@@ -234,6 +234,11 @@ pub struct ProxyProtocol {
     /// Where they are. What comes from there by TCP must begin with a PROXY header, version 1 or 2, before TLS if there
     /// is any; from everywhere else such a header is refused.
     pub from: Vec<Cidr>,
+    /// Where those are that tell it with datagrams, by a header of version 2: in front of each, or of the first of each
+    /// client if the proxy keeps a port of its own for every one. What comes from there by UDP and is nobody's is
+    /// dropped and counted; answers go back to where it came from, without a header. From everywhere else such a header
+    /// is noise.
+    pub udp_from: Vec<Cidr>,
 }
 
 /// Where relayed addresses live.

@@ -5,7 +5,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 
 use super::keys::Keys;
 use super::schema::{ChannelNumbers, Config, Legacy, Listener, PeerRule, Peers, Transport, UsernameOrder};
-use super::value::Dscp;
+use super::value::{Cidr, Dscp};
 use crate::engine::{self, EngineConfig, Proxies, RelayConfig, Rest, StreamKind, StreamLimits, StreamListen};
 use crate::policy::auth::Authenticator;
 use crate::policy::auth::ephemeral::Ephemeral;
@@ -55,7 +55,9 @@ pub fn engine_config(config: &Config) -> EngineConfig {
     let mut engine = EngineConfig::new(datagrams.map(|listener| listener.address.get()).collect());
     engine.streams = config.listeners.iter().filter_map(stream_listener).collect();
     engine.stream_limits = stream_limits(config);
-    engine.proxies = Proxies(config.proxy_protocol.from.iter().map(|network| network.get()).collect());
+    let networks = |all: &[Cidr]| Proxies(all.iter().map(|network| network.get()).collect());
+    engine.proxies = networks(&config.proxy_protocol.from);
+    engine.datagram_proxies = networks(&config.proxy_protocol.udp_from);
     for address in &relay.addresses {
         match (address.bind.get(), address.advertised().get()) {
             (IpAddr::V4(bind), IpAddr::V4(advertise)) => {

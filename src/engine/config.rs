@@ -23,6 +23,8 @@ pub struct EngineConfig {
     pub tls: Option<Tls>,
     /// Who speaks for others by the PROXY protocol, on all addresses of `streams`.
     pub proxies: Proxies,
+    /// Who speaks for others by version 2 of it in front of datagrams, on all addresses of `listen`.
+    pub datagram_proxies: Proxies,
     /// How many connections there may be, and for how long.
     pub stream_limits: StreamLimits,
     /// Where IPv4 relayed addresses live; none if they are not offered.
@@ -109,6 +111,7 @@ impl EngineConfig {
             streams: Vec::new(),
             tls: None,
             proxies: Proxies::default(),
+            datagram_proxies: Proxies::default(),
             stream_limits: StreamLimits::default(),
             relay_v4: None,
             relay_v6: None,

@@ -24,6 +24,8 @@ pub struct EngineCounters {
     pub to_peers: SendCounters,
     /// Datagrams from one allocation of the worker to another: they met no socket in between.
     pub switched: u64,
+    /// Datagrams of proxies that had not said for whom they speak: dropped.
+    pub unintroduced: u64,
     /// Connections of clients, and what came and went by them.
     pub streams: StreamCounters,
     /// Relay sockets that were opened.

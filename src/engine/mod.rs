@@ -23,6 +23,7 @@ mod own_line;
 mod pace;
 mod packet;
 mod port_pool;
+mod proxied_clients;
 mod relay_range;
 mod relay_socket;
 mod reservations;
@@ -60,6 +61,7 @@ use counters::Published;
 use listener::Listener;
 use own_line::OwnLine;
 use packet::Arena;
+use proxied_clients::ProxiedClients;
 use relay_range::RelayRange;
 use relay_socket::Ranges;
 use stream::acceptor::Acceptor;
@@ -223,6 +225,7 @@ impl Engine {
                 tls: config.tls.clone().zip(self.handshakes.as_ref().map(|threads| threads.desk(waker.clone()))),
                 proxies: config.proxies.clone(),
             }),
+            proxied: ProxiedClients::new(&config.datagram_proxies, clock.now().instant),
             ranges: self.ranges.clone(),
             arena: Arena::new().map_err(lacking("packet memory"))?,
             epoll: Epoll::new().map_err(lacking("a set of sockets"))?,

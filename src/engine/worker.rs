@@ -30,6 +30,7 @@ use super::outbox::Outbox;
 use super::own_line::OwnLine;
 use super::pace::Pace;
 use super::packet::Arena;
+use super::proxied_clients::ProxiedClients;
 use super::relay_socket::{Ranges, RelaySockets};
 use super::stream::{StreamParts, Streams};
 use super::sys::epoll::{Epoll, Ready};
@@ -55,6 +56,8 @@ pub(super) struct Parts {
     pub(super) listeners: Vec<Listener>,
     /// What its connections are made of.
     pub(super) streams: Option<StreamParts>,
+    /// Clients whose datagrams come by way of a proxy, where there may be any.
+    pub(super) proxied: Option<Box<ProxiedClients>>,
     /// Where relay sockets can be opened.
     pub(super) ranges: Ranges,
     /// Its packet memory.

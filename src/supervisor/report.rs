@@ -54,6 +54,7 @@ pub(super) struct Traffic {
 /// The engine's own losses.
 const RECEIVE_BUFFER_FULL: &str = "receive_buffer_full";
 const NOT_SENT: &str = "not_sent";
+const NO_PROXY_HEADER: &str = "no_proxy_header";
 
 impl Traffic {
     /// The sum over all workers.
@@ -64,6 +65,7 @@ impl Traffic {
         let by_engine = [
             (RECEIVE_BUFFER_FULL, sum(&|worker| worker.engine.receive_buffer_full())),
             (NOT_SENT, sum(&|worker| worker.engine.not_sent())),
+            (NO_PROXY_HEADER, sum(&|worker| worker.engine.unintroduced)),
         ];
         Self {
             packets: sum(&|worker| worker.relay.packets_to_peers.saturating_add(worker.relay.packets_to_clients)),

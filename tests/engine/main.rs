@@ -11,6 +11,7 @@ mod icmp;
 mod lifecycle;
 mod marks;
 mod namespace;
+mod proxied;
 mod relaying;
 mod secured;
 mod streams;

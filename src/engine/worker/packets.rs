@@ -9,6 +9,7 @@ use crate::engine::counters::ReceiveCounters;
 use crate::engine::listener::Listener;
 use crate::engine::outbox::{Body, Exit, Manner};
 use crate::engine::packet::{SLOTS, Span};
+use crate::engine::proxied_clients::Unintroduced;
 use crate::engine::sys::error_queue::{self, Reported};
 use crate::engine::sys::mmsg::Received;
 use crate::relay::seam::{Entropy, EventSink, Policy};
@@ -64,7 +65,23 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
         let run = self.parts.arena.received(slot, message.len).segments(message.beside.segment);
         for (number, datagram) in run.enumerate() {
             self.counters.from_clients.received += u64::from(number > 0);
+            let Some((path, datagram)) = self.behind_proxy(path, datagram) else { continue };
             self.on_client_datagram(path, datagram, message.beside.tos);
+        }
+    }
+
+    /// The client that has sent `datagram`, and what it said: who sent it may be its proxy.
+    #[inline]
+    fn behind_proxy(&mut self, path: Path, datagram: Span) -> Option<(Path, Span)> {
+        let Some(proxied) = &mut self.parts.proxied else { return Some((path, datagram)) };
+        match proxied.sender(self.now.instant, &path, self.parts.arena.bytes(datagram)) {
+            // A header alone: what the client says comes behind it.
+            Ok((_, len)) if len > 0 && len == datagram.len() => None,
+            Ok((client, len)) => Some((Path { client, ..path }, datagram.part(len..datagram.len()))),
+            Err(Unintroduced) => {
+                self.counters.unintroduced += 1;
+                None
+            }
         }
     }
 
@@ -197,7 +214,11 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
             return;
         };
         let from = listener.is_wildcard().then(|| path.server.ip());
-        let manner = Manner { to: path.client.0, from, tos, dont_fragment: false };
+        let to = match &mut self.parts.proxied {
+            Some(proxied) => proxied.way_to(self.now.instant, &path),
+            None => path.client.0,
+        };
+        let manner = Manner { to, from, tos, dont_fragment: false };
         self.outbox.push(&mut listener.queue, Exit::Listener(index), body, manner);
     }
 
