@@ -18,6 +18,9 @@ const BASE: &str = "\
 realm = 'example.org'
 lab = true
 listener = [{ address = '127.0.0.1:3478' }, { address = '127.0.0.1:5349', transport = 'tls' }]
+[[pass_through]]
+to = '127.0.0.1:8443'
+alpn = ['h2']
 [tls]
 certificate = [{ chain_file = 'chain.pem', key_file = 'key.pem' }]
 [streams]
@@ -51,6 +54,12 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("tls.certificate.chain_file", "'chain.pem'", "'other.pem'"),
     ("tls.certificate.key_file", "'key.pem'", "'copy.pem'"),
     ("tls.certificate.names", "'key.pem'", "'key.pem', names = ['a.example.org']"),
+    ("pass_through.to", "127.0.0.1:8443", "127.0.0.1:8444"),
+    ("pass_through.server_names", "alpn = ['h2']", "alpn = ['h2']\nserver_names = ['www.example.org']"),
+    ("pass_through.alpn", "['h2']", "['imap']"),
+    ("pass_through.proxy_header", "alpn = ['h2']", "alpn = ['h2']\nproxy_header = true"),
+    ("streams.passed_through", "[streams]", "[streams]\npassed_through = 100"),
+    ("streams.passed_through_idle_timeout", "[streams]", "[streams]\npassed_through_idle_timeout = '5m'"),
     ("streams.unauthenticated", "[streams]", "[streams]\nunauthenticated = 5000"),
     ("streams.unauthenticated_per_network", "[streams]", "[streams]\nunauthenticated_per_network = 500"),
     ("streams.network_bits_v4", "[streams]", "[streams]\nnetwork_bits_v4 = 24"),
@@ -124,6 +133,9 @@ fn told(directory: &TempDir, text: &str) -> String {
     tell(&(&plan.config.limits.allocations_per_user, &plan.config.limits.allocations_per_user_per_minute));
     tell(&translate::drain(&plan.config));
     tell(&(&plan.tls, &plan.certificates));
+    let backends = plan.config.pass_through.iter().map(|pass| (pass.to, pass.proxy_header));
+    tell(&(translate::ways(&plan.config), backends.collect::<Vec<_>>()));
+    tell(&plan.config.streams.passed_through_idle_timeout);
     tell(&plan.audit);
     tell(&plan.config.log);
     let authenticator = translate::authenticator(&plan.config, plan.keys);

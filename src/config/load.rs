@@ -461,10 +461,11 @@ mod tests {
     fn every_required_key_has_a_substitute_that_deserialises() {
         // An empty element in each array of tables: all required keys are missing, and nothing else may be wrong.
         let text = "listener = [{}]\nrelay = { address = [{}] }\ncredentials = { secret = [{}] }\n\
-                    peers = { allow = [{}], deny = [{}] }\ntls = { certificate = [{}] }\n";
+                    peers = { allow = [{}], deny = [{}] }\ntls = { certificate = [{}] }\n\
+                    pass_through = [{}]\n";
         let found = faults(text);
         assert!(found.iter().all(|fault| fault.contains("missing; it is needed")), "{found:#?}");
-        assert_eq!(found.len(), 10, "{found:#?}");
+        assert_eq!(found.len(), 11, "{found:#?}");
     }
 
     #[test]

@@ -29,6 +29,7 @@ impl Config {
             workers: Whole::of(0),
             listeners: by(Transport::Udp).chain(by(Transport::Tcp)).collect(),
             tls: Tls::default(),
+            pass_through: Vec::new(),
             streams: Streams::default(),
             proxy_protocol: ProxyProtocol::default(),
             relay: Relay {

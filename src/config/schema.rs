@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::value::{
-    AlternateServer, Cidr, DomainName, Dscp, EnvName, HostIp, Id, ListenAddress, Nat64Prefix, NodeName, Period, Port,
-    PortRange, PortSet, Realm, Separator, UtcTime, Whole,
+    AlternateServer, BackendAddress, Cidr, DomainName, Dscp, EnvName, HostIp, Id, ListenAddress, Nat64Prefix, NodeName,
+    Period, Port, PortRange, PortSet, Protocol, Realm, Separator, ServerName, UtcTime, Whole,
 };
 use crate::policy::auth::ephemeral::DEFAULT_MAX_TTL;
 
@@ -41,6 +41,10 @@ pub struct Config {
     /// What listeners with transport = "tls" or "auto" show and take.
     #[serde(default)]
     pub tls: Tls,
+    /// TLS that is not for this relay and comes to its port all the same: it is passed on unopened, so that a web site
+    /// and the relay share port 443. What no table lists is the relay's.
+    #[serde(default)]
+    pub pass_through: Vec<PassThrough>,
     /// How many connections there may be, and for how long. Everything else that bounds them is fixed.
     #[serde(default)]
     pub streams: Streams,
@@ -193,6 +197,27 @@ pub struct CertificateSource {
     pub names: Vec<NodeName>,
 }
 
+/// TLS that is passed on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PassThrough {
+    /// Where it goes: an address and a port that somebody else listens on.
+    #[schemars(example = "127.0.0.1:8443")]
+    pub to: BackendAddress,
+    /// The names that clients ask for (SNI), one label of each can be "*". A name goes before a protocol.
+    #[schemars(example = ["www.example.org"])]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub server_names: Vec<ServerName>,
+    /// The protocols that clients offer (ALPN), whatever name they ask for: browsers offer "h2" and "http/1.1" to web
+    /// sites and nothing to relays. Who offers "stun.turn" is never passed on.
+    #[schemars(example = ["h2", "http/1.1"])]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alpn: Vec<Protocol>,
+    /// Put a PROXY header (version 2) in front, so that the backend learns who the client is; it must expect one.
+    #[serde(default)]
+    pub proxy_header: bool,
+}
+
 /// How many connections there may be, and for how long.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -211,6 +236,10 @@ pub struct Streams {
     pub handshake_timeout: Period<1, 60>,
     /// How long a connection is kept whose allocation has ended.
     pub idle_timeout: Period<10, 3600>,
+    /// Connections, over all workers, that are passed on; a quarter of them from one network.
+    pub passed_through: Whole<1, 1_000_000>,
+    /// How long a connection that is passed on is kept while nothing moves on it.
+    pub passed_through_idle_timeout: Period<10, 86_400>,
 }
 
 impl Default for Streams {
@@ -223,6 +252,8 @@ impl Default for Streams {
             per_worker: Whole::of(65_536),
             handshake_timeout: Period::of_secs(10),
             idle_timeout: Period::of_secs(60),
+            passed_through: Whole::of(4096),
+            passed_through_idle_timeout: Period::of_secs(600),
         }
     }
 }

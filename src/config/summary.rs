@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::schema::{Config, PeerRule};
+use super::schema::{Config, PassThrough, PeerRule};
 use super::translate::opens;
 use super::{CertificateFiles, Loaded};
 
@@ -15,6 +15,9 @@ pub fn summary(loaded: &Loaded) -> String {
     }
     for files in loaded.certificate_files() {
         line(&mut text, "shows", &certificate(&files));
+    }
+    for pass in &config.pass_through {
+        line(&mut text, "passes on", &passed_on(pass));
     }
     let ports = config.relay.ports;
     for address in &config.relay.addresses {
@@ -43,6 +46,13 @@ fn line(text: &mut String, what: &str, how: &str) {
 fn certificate(files: &CertificateFiles) -> String {
     let names = if files.names.is_empty() { String::new() } else { format!(" for {}", files.names.join(", ")) };
     format!("the certificate in {}{names}", files.chain.display())
+}
+
+/// What goes where without being opened.
+fn passed_on(pass: &PassThrough) -> String {
+    let names = pass.server_names.iter().map(|name| name.as_str());
+    let all: Vec<&str> = names.chain(pass.alpn.iter().map(|protocol| protocol.as_str())).collect();
+    format!("TLS for {} to {}", all.join(", "), pass.to)
 }
 
 fn reach(config: &Config) -> String {

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use super::keys::Keys;
-use super::schema::{ChannelNumbers, Config, Legacy, Listener, PeerRule, Peers, Transport, UsernameOrder};
+use super::schema::{ChannelNumbers, Config, Legacy, Listener, PassThrough, PeerRule, Peers, Transport, UsernameOrder};
 use super::value::{Cidr, Dscp};
-use crate::engine::{self, EngineConfig, Proxies, RelayConfig, Rest, StreamKind, StreamLimits, StreamListen};
+use crate::engine::{self, EngineConfig, Proxies, RelayConfig, Rest, StreamKind, StreamLimits, StreamListen, Way};
 use crate::policy::auth::Authenticator;
 use crate::policy::auth::ephemeral::Ephemeral;
 use crate::policy::auth::username::{self, Grammar};
@@ -78,6 +78,15 @@ pub fn engine_config(config: &Config) -> EngineConfig {
     engine
 }
 
+/// Which TLS connections are passed on, in the order of the configuration.
+pub fn ways(config: &Config) -> Vec<Way> {
+    let way = |pass: &PassThrough| Way {
+        server_names: pass.server_names.iter().map(|name| name.as_str().to_owned()).collect(),
+        protocols: pass.alpn.iter().map(|protocol| protocol.as_str().as_bytes().to_vec()).collect(),
+    };
+    config.pass_through.iter().map(way).collect()
+}
+
 fn stream_limits(config: &Config) -> StreamLimits {
     let streams = &config.streams;
     let bits = |bits: u32| u8::try_from(bits).unwrap_or(u8::MAX);
@@ -87,6 +96,7 @@ fn stream_limits(config: &Config) -> StreamLimits {
         network_bits_v4: bits(streams.network_bits_v4.get()),
         network_bits_v6: bits(streams.network_bits_v6.get()),
         per_worker: streams.per_worker.get(),
+        passed_through: streams.passed_through.get(),
         handshake: streams.handshake_timeout.get(),
         idle: streams.idle_timeout.get(),
         ..StreamLimits::default()

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 use super::error::EngineError;
 use super::port_pool::Rest;
-use super::stream::{Proxies, StreamLimits};
+use super::stream::{PassThrough, Proxies, StreamLimits};
 use super::tls::Tls;
 
 /// Where to listen, where to relay from, and how.
@@ -21,6 +21,8 @@ pub struct EngineConfig {
     pub streams: Vec<StreamListen>,
     /// What TLS clients are offered; none where there are none.
     pub tls: Option<Tls>,
+    /// Which TLS connections are not ours but passed on, of all addresses of `streams`.
+    pub pass_through: Option<PassThrough>,
     /// Who speaks for others by the PROXY protocol, on all addresses of `streams`.
     pub proxies: Proxies,
     /// Who speaks for others by version 2 of it in front of datagrams, on all addresses of `listen`.
@@ -110,6 +112,7 @@ impl EngineConfig {
             listen,
             streams: Vec::new(),
             tls: None,
+            pass_through: None,
             proxies: Proxies::default(),
             datagram_proxies: Proxies::default(),
             stream_limits: StreamLimits::default(),

@@ -50,7 +50,9 @@ pub use error::EngineError;
 pub use listener::Listening;
 pub use news::News;
 pub use port_pool::{PortPool, PortUsage, Rest};
-pub use stream::{Proxies, StreamCounters, StreamEnd, StreamLimits, StreamListening};
+pub use stream::{
+    Foreign, HandOver, PassThrough, Proxies, StreamCounters, StreamEnd, StreamLimits, StreamListening, Way,
+};
 pub(crate) use sys::address_notices::AddressNotices;
 pub(crate) use sys::bell::Bell;
 pub(crate) use sys::clock_notices::ClockNotices;
@@ -66,7 +68,7 @@ use relay_range::RelayRange;
 use relay_socket::Ranges;
 use stream::acceptor::Acceptor;
 use stream::admission::Admission;
-use stream::{StreamParts, limits::HANDSHAKE_THREADS};
+use stream::{Gate, StreamParts, limits::HANDSHAKE_THREADS};
 use sys::epoll::Epoll;
 use sys::eventfd::Waker;
 use tls::handshakes::Handshakes;
@@ -134,6 +136,8 @@ impl Engine {
         let (acceptors, stream_listening) =
             stream::acceptor::bind_all(&config.streams, count, config.listen.len(), config.dscp)?;
         let admission = Arc::new(Admission::new(config.stream_limits));
+        let gate = config.pass_through.clone().map(|pass| Gate::new(pass, config.stream_limits));
+        let doors = (admission, gate);
         let mut engine = Self {
             listening,
             stream_listening,
@@ -145,7 +149,7 @@ impl Engine {
             news: Arc::new(news),
         };
         let of_workers = of_workers.into_iter().zip(acceptors).enumerate();
-        let parts = of_workers.map(|(index, sockets)| engine.prepare(index, sockets, &admission, clock, config));
+        let parts = of_workers.map(|(index, sockets)| engine.prepare(index, sockets, &doors, clock, config));
         let (server, sink) = (Arc::new(server), Arc::new(sink));
         for parts in parts.collect::<Result<Vec<_>, _>>()? {
             let (server, sink) = (server.clone(), sink.clone());
@@ -208,7 +212,7 @@ impl Engine {
         &self,
         index: usize,
         (listeners, acceptors): (Vec<Listener>, Vec<Acceptor>),
-        admission: &Arc<Admission>,
+        (admission, gate): &(Arc<Admission>, Option<Gate>),
         clock: Clock,
         config: &EngineConfig,
     ) -> Result<Parts, EngineError> {
@@ -224,6 +228,7 @@ impl Engine {
                 limits: config.stream_limits,
                 tls: config.tls.clone().zip(self.handshakes.as_ref().map(|threads| threads.desk(waker.clone()))),
                 proxies: config.proxies.clone(),
+                gate: gate.clone(),
             }),
             proxied: ProxiedClients::new(&config.datagram_proxies, clock.now().instant),
             ranges: self.ranges.clone(),
@@ -357,6 +362,14 @@ pub fn give_back_memory() {
 /// Has memory that is freed in large pieces given back at once from now on. To be called at the start.
 pub fn keep_little_memory() {
     sys::memory::keep_little();
+}
+
+/// Lowers the priority of the calling thread below that of the workers.
+///
+/// # Errors
+/// A sandbox that forbids it.
+pub(crate) fn yield_to_others() -> io::Result<()> {
+    sys::nice::yield_to_others()
 }
 
 /// The user id that this process acts as.

@@ -68,11 +68,10 @@ impl ProxiedClients {
             return Ok((client, 0));
         }
         let (client, len) = match ProxyHeader::read(datagram) {
-            Ok(Some(ProxyHeader { len, proxied: Some(Proxied { transport, client, .. }) }))
-                if transport == ProxiedTransport::Datagram =>
-            {
-                (ClientAddr(client), len)
-            }
+            Ok(Some(ProxyHeader {
+                len,
+                proxied: Some(Proxied { transport: ProxiedTransport::Datagram, client, .. }),
+            })) => (ClientAddr(client), len),
             // It speaks for itself: it looks whether we are well.
             Ok(Some(ProxyHeader { len, proxied: None })) => (path.client, len),
             _ => return Err(Unintroduced),

@@ -5,6 +5,7 @@
 mod certificates;
 mod failure;
 mod host;
+mod pass_through;
 mod pulse;
 mod refusals;
 mod report;
@@ -25,7 +26,9 @@ pub use failure::Failure;
 pub use try_out::{SECRET_FILE, try_out};
 
 use crate::config::{self, CertificateFiles, Config, Finding, Keys, Report, Scope, Severity, translate};
-use crate::engine::{self, Clock, Engine, EngineConfig, Listening, Stopped, StreamListening, SystemEntropy, Tls};
+use crate::engine::{
+    self, Clock, Engine, EngineConfig, Listening, PassThrough, Stopped, StreamListening, SystemEntropy, Tls,
+};
 use crate::policy::audit::{AuditHandle, AuditSettings, AuditSink, DEFAULT_QUEUE, Origin, Tick, Trouble};
 use crate::policy::auth::Authenticator;
 use crate::policy::limit::user::AllocationsByUser;
@@ -36,6 +39,7 @@ use crate::relay::{Event, NonceKey, Server};
 use crate::telemetry;
 use certificates::LiveCertificates;
 use host::Host;
+use pass_through::{Backend, PassingOn};
 use pulse::Pulse;
 use refusals::{RefusalHandle, RefusalLog};
 use report::Traffic;
@@ -152,6 +156,8 @@ struct Running {
     own_addresses: Vec<IpAddr>,
     audit: Option<AuditSink>,
     refusals: RefusalLog,
+    /// Passes on what is not ours, if anything is.
+    passing_on: Option<PassingOn>,
     clock: Clock,
 }
 
@@ -173,7 +179,8 @@ impl Running {
         let tee = Tee { audit: audit.as_ref().map(AuditSink::handle), refusals: refusals.handle() };
         let live = tls.clone().map(|tls| LiveCertificates::new(tls, certificates, clock.now().unix_secs()));
         let certificates = live.transpose().map_err(Failure::Certificate)?;
-        let engine_config = EngineConfig { tls, ..translate::engine_config(&config) };
+        let (passing_on, pass_through) = start_passing_on(&config).map_err(Failure::Thread)?.unzip();
+        let engine_config = EngineConfig { tls, pass_through, ..translate::engine_config(&config) };
         let engine = Engine::start(&engine_config, clock, server, move |_| tee.clone());
         let engine = match engine {
             Ok(engine) => engine,
@@ -184,7 +191,7 @@ impl Running {
             }
         };
         let workers = engine.running();
-        Ok(Self { engine, workers, policy, config, certificates, own_addresses, audit, refusals, clock })
+        Ok(Self { engine, workers, policy, config, certificates, own_addresses, audit, refusals, passing_on, clock })
     }
 
     /// Reports that all is up, and waits until a signal ends it or it ends by itself.
@@ -284,6 +291,7 @@ impl Running {
     fn report(&self) {
         report::listening(self.engine.listening(), self.engine.stream_listening());
         report::relaying(&self.config, &self.engine);
+        report::passing_on(&self.config);
         let version = env!("CARGO_PKG_VERSION");
         info!(version, workers = self.workers, "ready");
     }
@@ -294,6 +302,7 @@ impl Running {
         if late > 0 {
             error!("{late} workers did not stop in time: the last records of their allocations are missing");
         }
+        self.passing_on.into_iter().for_each(PassingOn::stop);
         self.refusals.stop();
         if let Some(audit) = self.audit {
             audit.stop(self.clock.now()).map_err(Failure::AuditEnd)?;
@@ -320,6 +329,18 @@ fn policy(config: &Config, keys: Keys, own_addresses: &[IpAddr]) -> Result<Relay
         drain: translate::drain(config),
         max_allocations_per_user: config.limits.allocations_per_user.get(),
     })
+}
+
+/// Whoever takes what is not ours, and what the engine is told of it; none where everything is.
+fn start_passing_on(config: &Config) -> std::io::Result<Option<(PassingOn, PassThrough)>> {
+    let all = &config.pass_through;
+    if all.is_empty() {
+        return Ok(None);
+    }
+    let backends = all.iter().map(|pass| Backend { to: pass.to.get(), proxy_header: pass.proxy_header }).collect();
+    let idle = config.streams.passed_through_idle_timeout.get();
+    let (passing_on, hand_over) = PassingOn::start(backends, idle)?;
+    Ok(Some((passing_on, PassThrough { ways: translate::ways(config), hand_over })))
 }
 
 fn start_audit(

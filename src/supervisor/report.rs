@@ -30,6 +30,16 @@ pub(super) fn relaying(config: &Config, engine: &Engine) {
     warn_of_short("relay sockets", buffers);
 }
 
+/// Where goes what is not ours.
+pub(super) fn passing_on(config: &Config) {
+    for pass in &config.pass_through {
+        let listed = |all: &mut dyn Iterator<Item = &str>| all.collect::<Vec<_>>().join(" ");
+        let server_names = listed(&mut pass.server_names.iter().map(|name| name.as_str()));
+        let alpn = listed(&mut pass.alpn.iter().map(|protocol| protocol.as_str()));
+        info!(to = %pass.to, server_names, alpn, "passing TLS on");
+    }
+}
+
 fn warn_of_short(sockets: &str, buffers: Option<Buffers>) {
     let Some(Buffers { receive, send }) = buffers else { return };
     for (size, way, key) in [(receive, "receive", "rmem_max"), (send, "send", "wmem_max")] {

@@ -8,7 +8,8 @@
 //! Writing: [`MessageWriter`] fills a buffer that it is given. For the packet path there are two fronts that go before
 //! a payload which stays where it is: [`data_indication_front`] and [`channel_data::header`].
 //!
-//! In front of all messages there may be a [`ProxyHeader`], which tells for whom a proxy speaks.
+//! On the way to the messages of a stream there may be others: [`ProxyHeader`] tells for whom a proxy speaks,
+//! [`ClientHello`] for whom a TLS connection is, and [`framer::frame`] where messages end.
 //!
 //! ```
 //! use turnkeep::wire::attribute::{Username, XorMappedAddress};
@@ -36,6 +37,7 @@
 
 pub mod attribute;
 pub mod channel_data;
+pub mod client_hello;
 pub mod demux;
 pub mod fingerprint;
 pub mod framer;
@@ -52,6 +54,7 @@ mod tests;
 
 pub use attribute::{AttributeType, Decode, Encode, InvalidAttribute};
 pub use channel_data::{ChannelData, ChannelDataError, ChannelNumber};
+pub use client_hello::ClientHello;
 pub use demux::{Kind, classify};
 pub use fingerprint::Fingerprint;
 pub use framer::{Frame, OutOfFrame};

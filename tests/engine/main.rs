@@ -6,6 +6,7 @@
 mod sans_io;
 
 mod addresses;
+mod foreign;
 mod harness;
 mod icmp;
 mod lifecycle;

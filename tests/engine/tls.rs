@@ -18,7 +18,7 @@ use crate::harness::{Client, Connection, Relay, Talk, peer, start};
 use crate::relaying::{carries_channels, carries_indications};
 use crate::secured::{NAME, Pair, Secured, by_tls, listening, offering, trusting, wanting};
 
-fn ended(counters: &[WorkerCounters], end: StreamEnd) -> u64 {
+pub(crate) fn ended(counters: &[WorkerCounters], end: StreamEnd) -> u64 {
     counters.iter().map(|worker| worker.engine.streams.ended(end)).sum()
 }
 

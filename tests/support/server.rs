@@ -4,6 +4,7 @@
 use std::env;
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,11 @@ pub(crate) const REALM: &str = "turnkeep.test";
 impl Server {
     /// Starts one on a free port and waits until it answers on both addresses; nothing if its program is missing.
     pub(crate) fn start(make: Make) -> Option<Self> {
+        Self::start_with(make, "")
+    }
+
+    /// The same, with `more` at the end of its configuration.
+    pub(crate) fn start_with(make: Make, more: &str) -> Option<Self> {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let port = free_port();
         make_certificate(directory.path());
@@ -53,6 +59,7 @@ impl Server {
             Make::Turnkeep => turnkeep(port, directory.path()),
             Make::Coturn => coturn(&find("turnserver")?, port, directory.path()),
         };
+        append(directory.path(), make, more);
         let program = Program::start(command, directory.path());
         let mut server = Self { make, port, program, directory };
         for ip in [V4, V6] {
@@ -206,6 +213,15 @@ path = "audit.jsonl"
     let mut command = Command::new(program);
     command.arg("serve").arg("--config").arg(config);
     command
+}
+
+fn append(directory: &Path, make: Make, more: &str) {
+    let file = match make {
+        Make::Turnkeep => "turnkeep.toml",
+        Make::Coturn => "turnserver.conf",
+    };
+    let mut file = fs::File::options().append(true).open(directory.join(file)).expect("it was written");
+    file.write_all(more.as_bytes()).expect("a writable directory");
 }
 
 fn coturn(program: &Path, port: u16, directory: &Path) -> Command {

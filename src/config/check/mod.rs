@@ -4,14 +4,18 @@ mod credentials;
 mod drain;
 mod host;
 mod listeners;
+mod pass_through;
 mod peers;
 mod relay;
 mod tls;
+
+use std::net::IpAddr;
 
 use super::Loaded;
 use super::document::Lines;
 use super::finding::{Finding, Report, Severity};
 use super::schema::Config;
+use crate::engine;
 
 /// How much of the world is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +33,7 @@ pub fn check(loaded: &Loaded, scope: Scope, now_unix: u64) -> Report {
     relay::check(&mut judge);
     credentials::check(&mut judge, now_unix);
     tls::check(&mut judge);
+    pass_through::check(&mut judge, &interfaces(scope));
     peers::check(&mut judge);
     drain::check(&mut judge);
     check_realm(&mut judge);
@@ -43,6 +48,14 @@ pub fn check(loaded: &Loaded, scope: Scope, now_unix: u64) -> Report {
         tls::check_files(&mut judge, loaded, now_unix);
     }
     Report::of(&loaded.file, judge.findings)
+}
+
+/// The addresses of this host, where the configuration is for it and they can be had.
+fn interfaces(scope: Scope) -> Vec<IpAddr> {
+    match scope {
+        Scope::Text => Vec::new(),
+        Scope::Host => engine::local_addresses().unwrap_or_default(),
+    }
 }
 
 /// The names that are kept for examples and tests (RFC 2606) are nobody's: two relays that keep the one of an example

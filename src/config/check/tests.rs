@@ -305,3 +305,51 @@ fn a_drain_is_told_of_and_never_leads_in_a_circle() {
     let found = with("[drain]\nalternate_domain = 'b.example.org'\n");
     assert!(found.len() == 1 && found[0].contains("names no server"), "{found:?}");
 }
+
+/// A relay that shares port 443 with a web site.
+fn sharing(more: &str) -> Vec<String> {
+    let tls = "[[listener]]\naddress = '0.0.0.0:443'\ntransport = 'tls'\n[[tls.certificate]]\nchain_file = 'c'\n\
+               key_file = 'k'\nnames = ['turn.clinic.eu']\n";
+    with(&format!("{tls}{more}"))
+}
+
+#[test]
+fn what_is_passed_on_is_listed_and_goes_elsewhere() {
+    assert_eq!(sharing("[[pass_through]]\nto = '127.0.0.1:8443'\nserver_names = ['www.clinic.eu']\n"), [""; 0]);
+    assert_eq!(sharing("[[pass_through]]\nto = '8.8.4.4:443'\nalpn = ['h2']\n"), [""; 0]);
+    let found = with("[[pass_through]]\nto = '127.0.0.1:8443'\nalpn = ['h2']\n");
+    assert_one(
+        found,
+        "t.toml:9: warning: pass_through: nothing is passed on: no listener has transport = \"tls\" or \"auto\"",
+    );
+    let found = sharing("[[pass_through]]\nto = '127.0.0.1:8443'\n");
+    assert_one(found, "t.toml:16: error: pass_through: lets nothing through: write server_names, or alpn");
+    let found = sharing("[[pass_through]]\nto = '127.0.0.1:8443'\nalpn = ['stun.turn']\n");
+    assert_one(found, "t.toml:18: error: pass_through.alpn: stun.turn is what this relay speaks; take it out");
+    let found = sharing("[[pass_through]]\nto = '127.0.0.1:8443'\nserver_names = ['turn.clinic.eu']\n");
+    assert_one(
+        found,
+        "t.toml:18: warning: pass_through.server_names: turn.clinic.eu has a certificate here: who asks for it reaches \
+         this relay no more",
+    );
+}
+
+#[test]
+fn nothing_is_passed_on_to_this_relay_itself() {
+    // By every address that leads to the listener: loopback, and the relay's own.
+    for own in ["127.0.0.1:443", "8.8.8.8:443"] {
+        let found = sharing(&format!("[[pass_through]]\nto = '{own}'\nalpn = ['h2']\n"));
+        let expected = format!(
+            "t.toml:17: error: pass_through.to: {own} is this relay itself (line 10): connections would go in a circle"
+        );
+        assert_one(found, &expected);
+    }
+    assert_eq!(sharing("[[pass_through]]\nto = '[::1]:443'\nalpn = ['h2']\n"), [""; 0], "nobody listens there");
+}
+
+#[test]
+fn a_name_goes_one_way() {
+    let way = |to: &str| format!("[[pass_through]]\nto = '{to}'\nserver_names = ['www.clinic.eu']\n");
+    let found = sharing(&(way("127.0.0.1:8443") + &way("127.0.0.1:8444")));
+    assert_one(found, "t.toml:21: error: pass_through.server_names: www.clinic.eu goes another way already");
+}

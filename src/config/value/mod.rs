@@ -11,8 +11,8 @@ mod ports;
 mod utc;
 
 pub use duration::{Period, Spelled, parse_period};
-pub use name::{DomainName, EnvName, Id, NodeName, Realm, Separator};
-pub use net::{AlternateServer, Cidr, HostIp, ListenAddress, Nat64Prefix};
+pub use name::{DomainName, EnvName, Id, NodeName, Protocol, Realm, Separator, ServerName};
+pub use net::{AlternateServer, BackendAddress, Cidr, HostIp, ListenAddress, Nat64Prefix};
 pub use number::{Dscp, Whole};
 pub use ports::{Port, PortRange, PortSet};
 pub use utc::UtcTime;

@@ -76,6 +76,24 @@ name_type! {
 }
 
 name_type! {
+    /// A name that TLS clients ask for (RFC 6066 §3).
+    ServerName {
+        allowed: "a domain name in small letters, of which the first label can be \"*\", such as \"www.example.org\"",
+        valid: |text| text.len() <= 255
+            && text.bytes().all(|byte| !byte.is_ascii_uppercase())
+            && text.strip_prefix("*.").unwrap_or(text).split('.').all(is_label)
+    }
+}
+
+name_type! {
+    /// A protocol by its name in ALPN (RFC 7301 §6).
+    Protocol {
+        allowed: "the name of a protocol: 1 to 255 printable ASCII characters without spaces, such as \"h2\"",
+        valid: |text| (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+    }
+}
+
+name_type! {
     /// The name of an environment variable.
     EnvName {
         allowed: "the name of an environment variable: up to 64 capital letters, digits and \"_\", such as \
@@ -164,6 +182,10 @@ mod tests {
 
     #[test]
     fn refuse_the_rest() {
+        assert!(ServerName::parse("*.example.org").is_ok() && Protocol::parse("http/1.1").is_ok());
+        for text in ["", "*", "*.", "a.*.b", "WWW.example.org", "a b", "-a", ".a"] {
+            assert!(ServerName::parse(text).is_err(), "server name {text:?}");
+        }
         for text in ["", "a b", "a\n", "ä", "a\"", "a\0", &"x".repeat(129)] {
             assert!(NodeName::parse(text).is_err(), "node {text:?}");
             assert!(Id::parse(text).is_err(), "id {text:?}");

@@ -52,6 +52,37 @@ impl fmt::Display for ListenAddress {
 
 text_value!(ListenAddress);
 
+/// What somebody else listens on: the address of one host, and a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackendAddress(SocketAddr);
+
+impl BackendAddress {
+    /// As the standard library has it; the port is never 0.
+    pub fn get(self) -> SocketAddr {
+        self.0
+    }
+}
+
+impl Text for BackendAddress {
+    fn allowed() -> Cow<'static, str> {
+        "the address of one host and a port, such as \"127.0.0.1:8443\" or \"[2001:db8::80]:443\"".into()
+    }
+
+    fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
+        let ListenAddress(address) = ListenAddress::parse(text)?;
+        HostIp::parse(&address.ip().to_string())?;
+        Ok(Self(address))
+    }
+}
+
+impl fmt::Display for BackendAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+text_value!(BackendAddress);
+
 /// The address of one host: no wildcard, no group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HostIp(IpAddr);
@@ -266,6 +297,14 @@ mod tests {
         assert!(why::<HostIp>("::ffff:203.0.113.5").starts_with("is an IPv4 address"));
         assert_eq!(why::<HostIp>("relay.example.org"), "is no address");
         assert_eq!(why::<HostIp>("ff02::1"), "is a multicast address");
+    }
+
+    #[test]
+    fn backends_have_an_address_and_a_port() {
+        assert!(BackendAddress::parse("127.0.0.1:8443").is_ok() && BackendAddress::parse("[::1]:443").is_ok());
+        assert_eq!(why::<BackendAddress>("127.0.0.1"), "has no port");
+        assert_eq!(why::<BackendAddress>("0.0.0.0:443"), "means every address");
+        assert_eq!(why::<BackendAddress>("localhost:443"), "is no address with a port");
     }
 
     #[test]

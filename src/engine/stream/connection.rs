@@ -111,6 +111,11 @@ impl Stream {
         self.place.is_some()
     }
 
+    /// What is left of it when it is not ours.
+    pub(super) fn into_parts(self) -> (Socket, Path, Layer, Option<Place>) {
+        (self.socket, self.path, self.layer, self.place)
+    }
+
     /// Bytes that it keeps of what is not all there.
     pub(super) fn held(&self) -> usize {
         self.partial.len() + self.layer.held()

@@ -51,6 +51,11 @@ ends! {
     /// A proxy did not say for whom it speaks.
     BadProxyHeader = "bad_proxy_header",
         "it comes from a proxy of proxy_protocol.from and does not begin with a PROXY header";
+    /// It is somebody else's TLS, and was passed on unopened.
+    PassedThrough = "passed_through", "it was passed on, as [[pass_through]] says";
+    /// As many connections as may be are passed on.
+    TooManyPassedThrough = "too_many_passed_through",
+        "as many connections are passed on as streams.passed_through says, or a quarter of them for one network";
     /// It was of no use any more: its allocation had ended.
     Idle = "idle", "it had no allocation any more";
     /// As many connections as may be wait to authenticate.
@@ -74,6 +79,9 @@ ends! {
 impl StreamEnd {
     /// It is nothing that an admin would look at.
     pub(super) const fn is_usual(self) -> bool {
-        matches!(self, Self::ClosedByClient | Self::Reset | Self::TimedOut | Self::Idle | Self::Shutdown)
+        matches!(
+            self,
+            Self::ClosedByClient | Self::Reset | Self::TimedOut | Self::PassedThrough | Self::Idle | Self::Shutdown
+        )
     }
 }

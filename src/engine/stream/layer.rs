@@ -9,6 +9,10 @@ pub(in crate::engine) enum Layer {
     Proxied(Vec<u8>),
     /// The first byte tells whether it is TLS.
     Undecided,
+    /// It is TLS, and its first message tells whose; what there is of it.
+    Greeting(Vec<u8>),
+    /// It is TLS of somebody else: the way that it goes, and what it has said.
+    Foreign(usize, Vec<u8>),
     /// Nothing.
     Plain,
     /// The handshake: its state, unless it is being worked on, and what has come meanwhile.
@@ -27,7 +31,11 @@ impl Layer {
     pub(super) fn held(&self) -> usize {
         match self {
             Self::Undecided | Self::Plain => 0,
-            Self::Proxied(bytes) | Self::Handshake(_, bytes) | Self::Tls(_, bytes) => bytes.len(),
+            Self::Proxied(bytes)
+            | Self::Greeting(bytes)
+            | Self::Foreign(_, bytes)
+            | Self::Handshake(_, bytes)
+            | Self::Tls(_, bytes) => bytes.len(),
         }
     }
 

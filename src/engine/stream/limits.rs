@@ -26,6 +26,8 @@ pub struct StreamLimits {
     pub network_bits_v6: u8,
     /// Connections of one worker.
     pub per_worker: u32,
+    /// Connections of others that are passed on, over all workers; a quarter of them from one network.
+    pub passed_through: u32,
 }
 
 impl Default for StreamLimits {
@@ -41,6 +43,7 @@ impl Default for StreamLimits {
             network_bits_v4: 32,
             network_bits_v6: 64,
             per_worker: 65_536,
+            passed_through: 4096,
         }
     }
 }

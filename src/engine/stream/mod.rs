@@ -11,6 +11,7 @@ mod backlog;
 mod connection;
 mod counters;
 mod end;
+mod foreign;
 mod layer;
 pub(super) mod limits;
 mod proxied;
@@ -27,10 +28,12 @@ use tracing::warn;
 pub use acceptor::StreamListening;
 pub use counters::StreamCounters;
 pub use end::StreamEnd;
+pub use foreign::{Foreign, HandOver, PassThrough, Way};
 pub use limits::StreamLimits;
 pub use proxied::Proxies;
 
 pub(super) use connection::{Got, Heard, Stream};
+pub(super) use foreign::Gate;
 pub(super) use layer::Layer;
 
 use acceptor::Acceptor;
@@ -68,6 +71,8 @@ pub(super) struct Streams {
     /// What TLS clients are offered, and who works on their handshakes.
     tls: Option<(Tls, Desk)>,
     proxies: Proxies,
+    /// Where what is not ours leaves, if it does.
+    gate: Option<Gate>,
     /// For messages on their way into records, and for records.
     sending: [Vec<u8>; 2],
     /// For what answers records that came.
@@ -82,6 +87,7 @@ pub(super) struct StreamParts {
     pub(super) limits: StreamLimits,
     pub(super) tls: Option<(Tls, Desk)>,
     pub(super) proxies: Proxies,
+    pub(super) gate: Option<Gate>,
 }
 
 /// How the worker has its set of sockets tell of connections and of those who take them in.
@@ -97,7 +103,7 @@ pub(super) struct Watch<'e> {
 impl Streams {
     /// None yet.
     pub(super) fn new(parts: StreamParts) -> Self {
-        let StreamParts { acceptors, admission, limits, tls, proxies } = parts;
+        let StreamParts { acceptors, admission, limits, tls, proxies, gate } = parts;
         Self {
             limits,
             admission,
@@ -112,6 +118,7 @@ impl Streams {
             spares: Vec::with_capacity(SPARE_BUFFERS),
             tls,
             proxies,
+            gate,
             sending: [Vec::new(), Vec::new()],
             scratch: Vec::new(),
             untold: Untold::default(),
@@ -286,9 +293,14 @@ impl Streams {
 
     /// The first bytes of the client in `slot` tell what it speaks.
     pub(super) fn decide(&mut self, slot: u32, bytes: &[u8]) -> Result<(), StreamEnd> {
+        let may_be_foreign = self.gate.is_some();
         let Some(stream) = self.get_mut(slot) else { return Ok(()) };
         let is_tls = bytes.first() == Some(&TLS_HANDSHAKE);
         match (stream.kind, is_tls) {
+            (StreamKind::Auto | StreamKind::Tls, true) if may_be_foreign => {
+                stream.layer = Layer::Greeting(Vec::new());
+                Ok(())
+            }
             (StreamKind::Auto | StreamKind::Tls, true) => self.begin_tls(slot),
             (StreamKind::Plain | StreamKind::Auto, false) => {
                 stream.layer = Layer::Plain;
@@ -330,7 +342,12 @@ impl Streams {
     }
 
     /// The next one that ends with this batch: it is closed once it is dropped.
-    pub(super) fn next_ended(&mut self, now: Instant, counters: &mut StreamCounters) -> Option<Box<Stream>> {
+    pub(super) fn next_ended(
+        &mut self,
+        now: Instant,
+        watch: Watch<'_>,
+        counters: &mut StreamCounters,
+    ) -> Option<Box<Stream>> {
         while let Some(slot) = self.ending.pop() {
             let Some(mut stream) = self.slots.get_mut(slot as usize).and_then(Option::take) else { continue };
             self.queued -= stream.backlog.memory();
@@ -343,7 +360,9 @@ impl Streams {
             let end = stream.end.unwrap_or(StreamEnd::Shutdown);
             counters.count_end(end);
             self.untold.note(end, stream.path.client, now);
-            return Some(stream);
+            if let Some(stream) = self.pass_on(stream, watch) {
+                return Some(stream);
+            }
         }
         None
     }

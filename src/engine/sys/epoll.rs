@@ -56,6 +56,14 @@ impl Epoll {
         self.control(libc::EPOLL_CTL_MOD, socket, token, interest)
     }
 
+    /// Tells nothing of `socket` any more, although it stays open.
+    ///
+    /// # Errors
+    /// The socket is not in the set.
+    pub(crate) fn remove(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, socket, 0, Interest::None)
+    }
+
     fn control(
         &self,
         operation: libc::c_int,

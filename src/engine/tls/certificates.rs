@@ -30,24 +30,25 @@ impl Certificate {
         let names = names.into_iter().map(|name| name.to_ascii_lowercase()).collect();
         Ok(Self { names, key: Arc::new(key) })
     }
-
-    /// How well it fits `name`: exactly, by a wildcard, or not at all.
-    fn fits(&self, name: &str) -> Option<Fit> {
-        let is_below = |pattern: &str| {
-            let (label, rest) = name.split_once('.').unwrap_or_default();
-            !label.is_empty() && pattern.strip_prefix("*.").is_some_and(|suffix| suffix == rest)
-        };
-        match self.names.iter().any(|own| own == name) {
-            true => Some(Fit::Exact),
-            false => self.names.iter().any(|own| is_below(own)).then_some(Fit::Wildcard),
-        }
-    }
 }
 
+/// How a name fits one of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Fit {
+pub(in crate::engine) enum Fit {
     Wildcard,
     Exact,
+}
+
+/// How well one of `names` fits `name`, which is in lower case as they are: exactly, by a wildcard, or not at all.
+pub(in crate::engine) fn fit(names: &[String], name: &str) -> Option<Fit> {
+    let is_below = |pattern: &str| {
+        let (label, rest) = name.split_once('.').unwrap_or_default();
+        !label.is_empty() && pattern.strip_prefix("*.").is_some_and(|suffix| suffix == rest)
+    };
+    match names.iter().any(|own| own == name) {
+        true => Some(Fit::Exact),
+        false => names.iter().any(|own| is_below(own)).then_some(Fit::Wildcard),
+    }
 }
 
 /// All that are shown now. The first is for who asks for no name, or for one that no certificate has.
@@ -75,7 +76,7 @@ impl ResolvesServerCert for Certificates {
         let name = hello.server_name().unwrap_or_default().to_ascii_lowercase();
         // One name may have a certificate of each kind of key: the client takes the kinds that it knows.
         let can_sign = |one: &&Certificate| one.key.key.choose_scheme(hello.signature_schemes()).is_some();
-        let fitting = all.iter().filter(can_sign).filter_map(|one| Some((one.fits(&name)?, one)));
+        let fitting = all.iter().filter(can_sign).filter_map(|one| Some((fit(&one.names, &name)?, one)));
         // Of equals the first in the configuration.
         let best = fitting.rev().max_by_key(|(fit, _)| *fit).map(|(_, one)| one);
         let chosen = best.or_else(|| all.iter().find(can_sign)).or(all.first())?;

@@ -14,6 +14,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite};
 
+pub(super) use certificates::fit;
 pub use certificates::{Certificate, Certificates};
 pub(super) use session::{Session, State};
 
@@ -63,7 +64,7 @@ impl ClientCertificates {
 pub struct TlsError(rustls::Error);
 
 /// The protocols of RFC 7443. Who offers others alone is refused; browsers offer none, which is fine.
-const ALPN: [&[u8]; 2] = [b"stun.turn", b"stun.nat-discovery"];
+pub(super) const ALPN: [&[u8]; 2] = [b"stun.turn", b"stun.nat-discovery"];
 
 impl Tls {
     /// Offers `profile` with `certificates`.

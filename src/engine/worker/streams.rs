@@ -63,6 +63,12 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
                 let bytes = self.parts.arena.bytes(raw);
                 self.streams.on_handshake(slot, bytes, watch(&self.parts.epoll))
             }
+            Layer::Greeting(_) => {
+                let bytes = self.parts.arena.bytes(raw);
+                self.streams.on_greeting(slot, bytes, watch(&self.parts.epoll))
+            }
+            // Nothing is read of it any more.
+            Layer::Foreign(..) => Ok(()),
             Layer::Undecided => {
                 self.streams.decide(slot, self.parts.arena.bytes(raw))?;
                 self.on_raw_bytes(slot, buffer, raw)
@@ -179,8 +185,9 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
 
     /// Closes the connections that end with this batch, and with each its allocation.
     pub(super) fn close_streams(&mut self) {
-        while let Some(stream) = self.streams.next_ended(self.now.instant, &mut self.counters.streams) {
-            self.publishing.touch(self.now.instant);
+        let now = self.now.instant;
+        while let Some(stream) = self.streams.next_ended(now, watch(&self.parts.epoll), &mut self.counters.streams) {
+            self.publishing.touch(now);
             self.server.on_stream_closed(self.now, &stream.path);
         }
         self.carry_out_commands();
