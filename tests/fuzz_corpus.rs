@@ -17,6 +17,21 @@ fn channel_data() {
 }
 
 #[test]
+fn framer() {
+    replay("framer");
+}
+
+#[test]
+fn proxy_header() {
+    replay("proxy_header");
+}
+
+#[test]
+fn client_hello() {
+    replay("client_hello");
+}
+
+#[test]
 fn server_unauthenticated() {
     replay("server_unauthenticated");
 }
@@ -29,7 +44,8 @@ fn server_authenticated() {
 #[test]
 fn every_target_is_replayed_and_runs() {
     let names: Vec<_> = drivers::TARGETS.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, ["message", "channel_data", "server_unauthenticated", "server_authenticated"]);
+    let expected = "message channel_data framer proxy_header client_hello server_unauthenticated server_authenticated";
+    assert_eq!(names.join(" "), expected);
     for name in names {
         assert!(fuzz().join("fuzz_targets").join(name).with_extension("rs").exists(), "{name} has no target");
     }

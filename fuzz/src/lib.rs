@@ -3,7 +3,10 @@
 #![allow(dead_code, unreachable_pub, reason = "shared by two crates, each of which uses its own part")]
 
 pub mod channel_data;
+pub mod client_hello;
+pub mod framer;
 pub mod message;
+pub mod proxy_header;
 pub mod server_authenticated;
 pub mod server_unauthenticated;
 
@@ -20,9 +23,12 @@ mod sans_io;
 pub type Driver = fn(&[u8]);
 
 /// Each driver by its target's name, which is also that of its folders in `corpus/` and `regressions/`.
-pub const TARGETS: [(&str, Driver); 4] = [
+pub const TARGETS: [(&str, Driver); 7] = [
     ("message", message::run),
     ("channel_data", channel_data::run),
+    ("framer", framer::run),
+    ("proxy_header", proxy_header::run),
+    ("client_hello", client_hello::run),
     ("server_unauthenticated", server_unauthenticated::run),
     ("server_authenticated", server_authenticated::run),
 ];
