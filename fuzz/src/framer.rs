@@ -114,7 +114,7 @@ fn plain(stream: &[u8], highest: u8) -> Cut {
         }
         let (Some(high), Some(low)) = (byte(2), byte(3)) else { break };
         let body = usize::from(high) * 256 + usize::from(low);
-        let len = if is_stun { 20 + body } else { 4 + (body + 3) / 4 * 4 };
+        let len = if is_stun { 20 + body } else { 4 + body.div_ceil(4) * 4 };
         if stream.len() < at + len {
             break;
         }

@@ -49,9 +49,9 @@ fn compare(bytes: &[u8], read: Result<Option<ProxyHeader>, NoProxyHeader>) {
         }
         // The proxy speaks for itself, and the addresses that follow are none: not to be looked at, and theirs looks.
         (Ok(Some(ours)), Err(_)) => assert!(ours.proxied.is_none(), "{ours:?} is none for them"),
-        // The same, of which the end has not come.
-        (Ok(None), Err(Error::BufferTooShort)) => {}
-        (Ok(None), other) => panic!("we wait, and they say {other:?}"),
+        // Of what has come in part neither takes anything; of a line that is wrong we wait for the end.
+        (Ok(None), Err(error)) => assert!(matches!(error, Error::BufferTooShort) || bytes.starts_with(b"P")),
+        (Ok(None), Ok(other)) => panic!("we wait, and they say {other:?}"),
         // They let pass another byte than a blank behind PROXY, signs of ports, and headers that are too long.
         (Err(NoProxyHeader), _) => {}
     }

@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 use std::cell::Cell;
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -190,24 +189,18 @@ async fn reach(backend: &Backend, client: SocketAddr, server: SocketAddr, heard:
 
 /// Carries bytes one way until it ends, and then says that it has. Who reads slowly is read from slowly. A connection
 /// on which nothing moves holds no memory.
-fn carry<'s>(
-    from: ReadHalf<'s>,
-    mut to: WriteHalf<'s>,
-    note: &'s impl Fn(usize),
-) -> impl Future<Output = io::Result<()>> + 's {
-    async move {
-        loop {
-            from.readable().await?;
-            let mut chunk = Vec::with_capacity(CHUNK);
-            match from.try_read_buf(&mut chunk) {
-                Ok(0) => return to.shutdown().await,
-                Ok(len) => {
-                    to.write_all(&chunk).await?;
-                    note(len);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+async fn carry(from: ReadHalf<'_>, mut to: WriteHalf<'_>, note: &impl Fn(usize)) -> io::Result<()> {
+    loop {
+        from.readable().await?;
+        let mut chunk = Vec::with_capacity(CHUNK);
+        match from.try_read_buf(&mut chunk) {
+            Ok(0) => return to.shutdown().await,
+            Ok(len) => {
+                to.write_all(&chunk).await?;
+                note(len);
             }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
         }
     }
 }

@@ -190,7 +190,10 @@ mod tests {
         [extension(10, b"groups"), extension(0, &names), extension(16, &vector16(&list))].concat()
     }
 
-    fn read(bytes: &[u8]) -> Result<Option<(Option<Vec<u8>>, Vec<Vec<u8>>)>, NoClientHello> {
+    /// The name and the protocols.
+    type Found = (Option<Vec<u8>>, Vec<Vec<u8>>);
+
+    fn read(bytes: &[u8]) -> Result<Option<Found>, NoClientHello> {
         let mut room = [0; MAX_CLIENT_HELLO];
         let hello = ClientHello::read(bytes, &mut room)?;
         let owned = |hello: ClientHello<'_>| {

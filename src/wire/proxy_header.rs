@@ -96,9 +96,12 @@ fn v1(bytes: &[u8]) -> Result<Option<ProxyHeader>, NoProxyHeader> {
         return Err(NoProxyHeader);
     }
     let line = bytes.get(..V1_MAX).unwrap_or(bytes);
-    let Some(end) = line.windows(2).position(|two| two == b"\r\n") else {
-        return if line.len() < V1_MAX { Ok(None) } else { Err(NoProxyHeader) };
-    };
+    let end = line.iter().position(|byte| *byte == b'\r').unwrap_or(line.len());
+    match line.get(end..).unwrap_or_default() {
+        [_, b'\n', ..] => {}
+        [] | [_] if line.len() < V1_MAX => return Ok(None),
+        _ => return Err(NoProxyHeader),
+    }
     let words = line.get(V1_START.len()..end).and_then(|words| str::from_utf8(words).ok()).ok_or(NoProxyHeader)?;
     let mut words = words.split(' ');
     let proxied = match words.next() {
@@ -224,7 +227,7 @@ mod tests {
                 assert_eq!(ProxyHeader::read(&header[..len]), Ok(None), "{len}");
             }
         }
-        let others: [&[u8]; 16] = [
+        let others: [&[u8]; 17] = [
             b"\0\x01\0\0",
             b"\x16\x03\x01",
             b"GET /",
@@ -237,6 +240,7 @@ mod tests {
             b"PROXY TCP4 192.0.2.1 198.51.100.9 40000 443 1\r\n",
             b"PROXY TCP6 192.0.2.1 198.51.100.9 40000 443\r\n",
             b"PROXY TCP4 192.0.2.1 198.51.100.9 40000\r\n",
+            b"PROXY TCP4 192.0.2.1 198.51.100.9 40000 443\rx",
             b"\r\n\r\n\0\r\nQUIT\n\x11\x11\0\0",
             b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0B12345678901",
             b"\r\n\r\n\0\r\nQUIT\n\x21\x13\0\x0C123456789012",
