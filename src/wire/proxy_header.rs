@@ -135,36 +135,64 @@ fn v2(bytes: &[u8]) -> Result<Option<ProxyHeader>, NoProxyHeader> {
     let Some((head, rest)) = bytes.split_first_chunk::<V2_HEAD>() else { return Ok(None) };
     let [.., command, family, high, low] = *head;
     let body = usize::from(u16::from_be_bytes([high, low]));
+    let ends = match command {
+        // LOCAL: what follows is not to be looked at.
+        0x20 => Ends::Untold,
+        0x21 => Ends::of(family).ok_or(NoProxyHeader)?,
+        _ => return Err(NoProxyHeader),
+    };
     let len = V2_HEAD.saturating_add(body);
-    if len > MAX_PROXY_HEADER {
+    if len > MAX_PROXY_HEADER || body < ends.len() {
         return Err(NoProxyHeader);
     }
     let Some(body) = rest.get(..body) else { return Ok(None) };
-    let proxied = match command {
-        // LOCAL: what follows is not to be looked at.
-        0x20 => None,
-        0x21 => v2_ends(family, body)?,
-        _ => return Err(NoProxyHeader),
-    };
-    Ok(Some(ProxyHeader { len, proxied }))
+    Ok(Some(ProxyHeader { len, proxied: ends.read(body) }))
 }
 
-fn v2_ends(family: u8, body: &[u8]) -> Result<Option<Proxied>, NoProxyHeader> {
-    let transport = match family & 0xF {
-        1 => ProxiedTransport::Stream,
-        2 => ProxiedTransport::Datagram,
-        _ if family == 0 => return Ok(None),
-        _ => return Err(NoProxyHeader),
-    };
-    let ends = match family >> 4 {
-        1 => body.first_chunk::<IPV4_ENDS>().map(v2_ends_v4),
-        2 => body.first_chunk::<IPV6_ENDS>().map(v2_ends_v6),
-        // Paths of Unix sockets are nobody's address here.
-        3 if body.len() >= UNIX_ENDS => return Ok(None),
-        _ => None,
-    };
-    let (client, server) = ends.ok_or(NoProxyHeader)?;
-    Ok(Some(Proxied { transport, client, server }))
+/// What stands behind the head.
+#[derive(Clone, Copy)]
+enum Ends {
+    /// Nothing to be looked at.
+    Untold,
+    /// Paths, which are nobody's address here.
+    Unix,
+    V4(ProxiedTransport),
+    V6(ProxiedTransport),
+}
+
+impl Ends {
+    /// By the byte for family and transport.
+    fn of(family: u8) -> Option<Self> {
+        let transport = match family & 0xF {
+            1 => ProxiedTransport::Stream,
+            2 => ProxiedTransport::Datagram,
+            _ => return (family == 0).then_some(Self::Untold),
+        };
+        match family >> 4 {
+            1 => Some(Self::V4(transport)),
+            2 => Some(Self::V6(transport)),
+            3 => Some(Self::Unix),
+            _ => None,
+        }
+    }
+
+    fn len(self) -> usize {
+        match self {
+            Self::Untold => 0,
+            Self::Unix => UNIX_ENDS,
+            Self::V4(_) => IPV4_ENDS,
+            Self::V6(_) => IPV6_ENDS,
+        }
+    }
+
+    fn read(self, body: &[u8]) -> Option<Proxied> {
+        let (transport, (client, server)) = match self {
+            Self::Untold | Self::Unix => return None,
+            Self::V4(transport) => (transport, v2_ends_v4(body.first_chunk()?)),
+            Self::V6(transport) => (transport, v2_ends_v6(body.first_chunk()?)),
+        };
+        Some(Proxied { transport, client, server })
+    }
 }
 
 fn v2_ends_v4(ends: &[u8; IPV4_ENDS]) -> (SocketAddr, SocketAddr) {
@@ -227,7 +255,7 @@ mod tests {
                 assert_eq!(ProxyHeader::read(&header[..len]), Ok(None), "{len}");
             }
         }
-        let others: [&[u8]; 17] = [
+        let others: [&[u8]; 19] = [
             b"\0\x01\0\0",
             b"\x16\x03\x01",
             b"GET /",
@@ -245,6 +273,9 @@ mod tests {
             b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0B12345678901",
             b"\r\n\r\n\0\r\nQUIT\n\x21\x13\0\x0C123456789012",
             b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x0F\xF1",
+            // As soon as it shows.
+            b"\r\n\r\n\0\r\nQUIT\n\x55\0\0\x08",
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x22\0\x23",
         ];
         for other in others {
             assert_eq!(ProxyHeader::read(other), Err(NoProxyHeader), "{}", other.escape_ascii());
