@@ -1,4 +1,4 @@
-//! Certificates that are good, and each way in which they are not, on coturn's TLS port.
+//! Certificates that are good, and each way in which they are not, on coturn's TLS port and on our own.
 
 use std::time::{Duration, SystemTime};
 
@@ -151,4 +151,56 @@ fn tls_and_plain_ports_that_were_mixed_up_are_told() {
     };
     let probed = probe(&[&format!("turns:127.0.0.1:{}", server.port), "--timeout", "1s"]);
     probed.says("tls", "fault", &["speaks plain TURN", "`cert` and `pkey`"]);
+}
+
+/// Our own with this certificate: TCP on its port, TLS on the next one.
+fn turnkeep((certificate, key): (&str, &str), ca: &str) -> Server {
+    let site = Site::new();
+    site.write("cert.pem", certificate);
+    site.write("key.pem", key);
+    site.write("ca.pem", ca);
+    let listener =
+        |port: u16, transport| format!("[[listener]]\naddress = '127.0.0.1:{port}'\ntransport = '{transport}'\n");
+    let rest = "[[tls.certificate]]\nchain_file = 'cert.pem'\nkey_file = 'key.pem'\n\
+                [relay]\nports = '33000-33999'\naddress = [{ bind = '127.0.0.1' }]\n\
+                [[peers.allow]]\nid = 'lab'\ncidr = '127.0.0.1/32'\n";
+    let lines = [&*listener(site.port, "tcp"), &listener(site.port + 1, "tls"), rest].concat();
+    site.turnkeep(&lines)
+}
+
+/// Every check by TCP and by TLS, those of what a server must refuse included, and not one complaint.
+#[test]
+fn our_own_passes_by_tcp_and_tls() {
+    let authority = Authority::new(AUTHORITY);
+    let (certificate, key) = authority.sign("localhost", |_| ());
+    let server = turnkeep((&certificate, &key), &authority.pem);
+    let (secret, ca) = (server.path("secret"), server.path("ca.pem"));
+    let tls = format!("turns:localhost:{}", server.port + 1);
+    for uri in [server.uri("?transport=tcp"), tls] {
+        let probed =
+            probe(&[&uri, "--secret-file", &secret, "--ca", &ca, "--negative=always", "--may-reach", "127.0.0.1"]);
+        for verdict in ["fault", "warning", "untested", "note"] {
+            assert_eq!(probed.all(verdict), [""; 0], "{uri} {verdict}: {:#}", probed.json);
+        }
+        probed.says("channel", "ok", &[]);
+        assert_eq!(probed.code, Some(0), "{uri}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_our_own_certificate_is_told() {
+    let authority = Authority::new(AUTHORITY);
+    let expired = authority.sign("localhost", |leaf| leaf.not_after = date_time_ymd(2020, 1, 2));
+    let misnamed = authority.sign("elsewhere.example", |_| ());
+    let foreign = Authority::new("Other Authority").sign("localhost", |_| ());
+    for ((certificate, key), words) in [
+        (expired, &["expired on 2020-01-02", "renew it"][..]),
+        (misnamed, &["is not for localhost but for: ", "elsewhere.example"]),
+        (foreign, &["\"Other Authority\"", "no known authority"]),
+    ] {
+        let server = turnkeep((&certificate, &key), &authority.pem);
+        let probed = over_tls(&server, &[]);
+        probed.says("tls", "fault", words);
+        assert_eq!((probed.code, probed.all("fault")), (Some(1), vec!["tls"]), "nothing is sent after it");
+    }
 }
