@@ -11,8 +11,9 @@ use turnkeep::relay::{CloseReason, DropReason, Event};
 use turnkeep::wire::attribute::XorMappedAddress;
 use turnkeep::wire::message::Message;
 
-use crate::harness::{Client, Connection, Relay, Talk, loopback_with_tcp, next, peer, start};
+use crate::harness::{Client, Connection, Relay, Talk, is_quiet, loopback_with_tcp, next, peer, start};
 use crate::relaying::{carries_channels, carries_indications};
+use crate::sans_io::Seeded;
 
 /// Both families.
 const LISTENERS: [usize; 2] = [0, 1];
@@ -138,6 +139,74 @@ fn the_longest_messages_do_not_desynchronise() {
         client.say(&request);
         assert_eq!(client.hear()[8..20], request[8..20], "{body}");
     }
+}
+
+/// sequences of messages of all lengths up to the longest, cut anywhere, from a seed. Requests are
+/// answered and payloads arrive, each once and in order, and a body is never taken for messages.
+#[test]
+fn whatever_the_messages_and_the_cuts_none_is_lost_or_invented() {
+    const SEQUENCES: u64 = 150;
+    let relay = start(&loopback_with_tcp());
+    let (mut client, peer) = pair(relay.stream_address(0));
+    // Its answer says that the worker has read what was sent before.
+    let mut witness = Client::of(relay.address(0));
+    client.allocate();
+    client.bind(0x4001, peer.local_addr().unwrap());
+    for seed in 0..SEQUENCES {
+        let mut random = Seeded(seed);
+        let mut below = |bound: usize| usize::try_from(random.next() % bound as u64).unwrap();
+        let (mut stream, mut requests, mut payloads) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..=below(6) {
+            let bait = client.binding();
+            match below(4) {
+                0 => {
+                    stream.extend(&bait);
+                    requests.push(bait);
+                }
+                1 => {
+                    let payload: Vec<u8> = bait.iter().copied().cycle().take(below(200)).collect();
+                    stream.extend([0x40, 1, 0, u8::try_from(payload.len()).unwrap()]);
+                    stream.extend(&payload);
+                    stream.resize(stream.len().next_multiple_of(4), 0xEE);
+                    payloads.push(payload);
+                }
+                // On a channel that is not bound; its body would be answered.
+                2 => {
+                    let len = 0xFFFF - u16::try_from(below(20)).unwrap();
+                    stream.extend([0x40, 2]);
+                    stream.extend(len.to_be_bytes());
+                    stream.extend(bait.iter().cycle().take(usize::from(len).next_multiple_of(4)));
+                }
+                // A Send indication that is broken inside.
+                _ => {
+                    let len = 0xFFFC - 4 * u16::try_from(below(5)).unwrap();
+                    stream.extend([0x00, 0x16]);
+                    stream.extend(len.to_be_bytes());
+                    stream.extend(&bait[4..20]);
+                    stream.extend(bait.iter().cycle().take(usize::from(len)));
+                }
+            }
+        }
+        let last = client.binding();
+        stream.extend(&last);
+        requests.push(last);
+        let mut rest = &stream[..];
+        while !rest.is_empty() {
+            // Short pieces and long ones.
+            let bound = [9, 3000, 70_000][below(3)];
+            let (piece, more) = rest.split_at((below(bound) + 1).min(rest.len()));
+            client.say(piece);
+            witness.mapped_address();
+            rest = more;
+        }
+        for request in &requests {
+            assert_eq!(client.hear()[8..20], request[8..20], "seed {seed}");
+        }
+        for payload in &payloads {
+            assert!(next(&peer).0 == *payload, "seed {seed}");
+        }
+    }
+    assert!(is_quiet(&peer));
 }
 
 /// D-12, C-230, A-122, A-131, A-141: nothing is answered, and the connection is closed.

@@ -188,6 +188,12 @@ impl Run {
     const MESSAGE_BYTES: u64 = 170;
 
     fn loses_nothing(self, make: Make) {
+        // This client takes all that a record of TLS holds for one message, and loses the others. turnkeep gives each a
+        // record of its own; coturn lets those share one that leave together (18 of 200 were lost, however slowly they
+        // came), so none of its clients gets more than one.
+        if (make, self.by, self.messages > 1) == (Make::Coturn, By::Tls, true) {
+            return Self { clients: 20, messages: 1, ..self }.loses_nothing(make);
+        }
         // Two of the large ones at a time overload the machine. (Between processes nextest.toml sees to it.)
         static LARGE_RUNS: Mutex<()> = Mutex::new(());
         let _one_at_a_time = (self.clients >= LARGE.clients).then(|| LARGE_RUNS.lock());
@@ -217,10 +223,6 @@ impl Run {
         let echo = with_peer.then(|| Echo::at(self.ip));
         let peer_port = echo.as_ref().map_or_else(free_port, |echo| echo.port);
         let mut command = self.command(uclient.as_os_str(), &server, peer_port);
-        // This client takes all that a record of TLS holds for one message, and loses the others. turnkeep gives each a
-        // record of its own; coturn lets those share one that leave together, so for it they come apart.
-        let each_ms = if (make, self.by) == (Make::Coturn, By::Tls) { "100" } else { "5" };
-        command.args(["-z", each_ms]);
         command.current_dir(server.directory());
         let finished = Program::start(command, server.directory()).finish(Duration::from_secs(120));
         for (port, dropped) in overflowed_sockets() {
@@ -234,7 +236,7 @@ impl Run {
         let mut command = Command::new(uclient);
         let ip = self.ip.to_string();
         // -c: without a second allocation for RTCP, which would need a reservation.
-        command.args(["-c", "-L", &ip, "-e", &ip]);
+        command.args(["-c", "-z", "5", "-L", &ip, "-e", &ip]);
         command.arg(if self.ip == V4 { "-X" } else { "-x" });
         if matches!(self.via, Via::Send) {
             command.arg("-s");

@@ -186,9 +186,13 @@ impl Stream {
         }
     }
 
-    /// Each message in a record of its own, and many records in one call: some clients take all that a record holds for
-    /// one message, and lose the others. coturn's turnutils_uclient does; of 100,000 echoes in 33 s it lost 22,383 when
-    /// messages that left together shared records.
+    /// Each message in a record of its own, and many records in one call: some clients take all that a record holds
+    /// for one message, and lose the others. coturn's turnutils_uclient does: of 100,000 echoes it lost 22,383 when
+    /// messages that left together shared records (`-t -S -m 100 -n 1000`).
+    ///
+    /// Where single packets go to 100 clients that costs nothing that shows (50,000 packets/s of 160 bytes: 7.3 to 10.8
+    /// µs of CPU each, 7.5 to 11.0 before); where bursts of 8 go to each of 20, 6.2 µs instead of 5.4 (40,000 packets/s
+    /// of 1150 bytes; medians of three runs of `turnkeep load --transport tls --path down --server-pid` by turns).
     fn send_encrypted<'o>(
         &mut self,
         messages: impl Iterator<Item = Outgoing<'o>>,

@@ -1,5 +1,8 @@
 //! Handshakes, apart from the workers: a signature takes up to a millisecond (RSA-2048), in which packets of calls
-//! would wait. A few threads work on them, at a lower priority than the workers.
+//! would wait. A few threads work on them, at a lower priority than the workers. On one core, which the worker shared
+//! with them, calls of 1,000 packets/s had a median latency of 94 µs and a p99 of 0.4 ms alone, and 101 µs and 0.8 ms
+//! beside 200 handshakes/s (ECDSA P-256); it does 1,290 handshakes/s at most (`turnkeep load --profile connect --rate
+//! 200 --transport tls` beside `--rate 1000 --allocations 20`).
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
