@@ -1,5 +1,8 @@
 //! coturn's own client: each of its clients sends messages through the relay to a peer, which sends them back.
 //! It asks for EVEN-PORT now and then, and picks channel numbers from all of RFC 5766's range, 0x4000 to 0x7FFF (§11).
+//! Clients of more than one allocation and of both families: shapes.rs.
+
+mod shapes;
 
 use std::fmt;
 use std::fs;
@@ -43,7 +46,17 @@ against_each_server!(
 );
 
 /// The default is a small run, in seconds: every path, little load.
-const SMALL: Run = Run { via: Via::Channels, by: By::Udp, ip: V4, clients: 4, messages: 50, login: Login::Minted };
+const SMALL: Run = Run {
+    via: Via::Channels,
+    by: By::Udp,
+    ip: V4,
+    clients: 4,
+    messages: 50,
+    login: Login::Minted,
+    flags: ONE_ALLOCATION,
+};
+/// Without a second allocation for RTCP, which would need a reservation.
+const ONE_ALLOCATION: &[&str] = &["-c"];
 /// What a release must show.
 const LARGE: Run = Run { clients: 100, messages: 1000, ..SMALL };
 
@@ -182,6 +195,8 @@ struct Run {
     clients: u64,
     messages: u64,
     login: Login,
+    /// What allocations it has: flags of the client.
+    flags: &'static [&'static str],
 }
 
 impl Run {
@@ -218,11 +233,15 @@ impl Run {
 
     /// The totals or, if there are none, all that the client said; nothing if a program is missing.
     fn start(self, make: Make, with_peer: bool) -> Option<Result<Totals, String>> {
+        find("turnutils_uclient")?;
+        self.start_on(&Server::start(make)?, with_peer)
+    }
+
+    fn start_on(self, server: &Server, with_peer: bool) -> Option<Result<Totals, String>> {
         let uclient = find("turnutils_uclient")?;
-        let server = Server::start(make)?;
         let echo = with_peer.then(|| Echo::at(self.ip));
         let peer_port = echo.as_ref().map_or_else(free_port, |echo| echo.port);
-        let mut command = self.command(uclient.as_os_str(), &server, peer_port);
+        let mut command = self.command(uclient.as_os_str(), server, peer_port);
         command.current_dir(server.directory());
         let finished = Program::start(command, server.directory()).finish(Duration::from_secs(120));
         for (port, dropped) in overflowed_sockets() {
@@ -235,8 +254,7 @@ impl Run {
     fn command(self, uclient: &std::ffi::OsStr, server: &Server, peer_port: u16) -> Command {
         let mut command = Command::new(uclient);
         let ip = self.ip.to_string();
-        // -c: without a second allocation for RTCP, which would need a reservation.
-        command.args(["-c", "-z", "5", "-L", &ip, "-e", &ip]);
+        command.args(self.flags).args(["-z", "5", "-L", &ip, "-e", &ip]);
         command.arg(if self.ip == V4 { "-X" } else { "-x" });
         if matches!(self.via, Via::Send) {
             command.arg("-s");
@@ -275,8 +293,9 @@ impl Run {
 
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { via, by, ip, clients, messages, login } = self;
-        write!(f, "{via:?} by {by:?} on {ip}, {clients} clients of {messages} messages, password {login:?}")
+        let Self { via, by, ip, clients, messages, login, flags } = self;
+        let flags = flags.join(" ");
+        write!(f, "{via:?} by {by:?} on {ip}, {flags}, {clients} clients of {messages} messages, password {login:?}")
     }
 }
 

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -96,6 +97,11 @@ impl Server {
     /// A directory for what belongs to the test; it goes with the server.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Stops it: it has then said, and written, all that it will.
+    pub(crate) fn stop(&mut self) {
+        self.program.stop();
     }
 
     fn wait_until_it_answers(&mut self, ip: IpAddr) {
@@ -243,7 +249,8 @@ fn coturn(program: &Path, port: u16, directory: &Path) -> Command {
 
 /// A port P such that P and P+1 are free for UDP and TCP on both loopback addresses, outside the ranges of
 /// [`RELAY_PORTS`] and of the system's own choice (32768 and up), so that nobody takes it between the look and the use.
-/// The search begins anywhere: tests that look at the same time, as processes or as threads, find different ones.
+/// The search begins anywhere and goes on where it ended: tests that look at the same time, as processes or as threads,
+/// find different ones.
 pub(crate) fn free_port() -> u16 {
     let is_free = |port: &u16| {
         let bind = |ip, port| UdpSocket::bind(SocketAddr::new(ip, port)).is_ok();
@@ -251,9 +258,13 @@ pub(crate) fn free_port() -> u16 {
         let are_free = |ip, port| bind(ip, port) && listen(ip, port);
         [V4, V6].iter().all(|&ip| are_free(ip, *port) && are_free(ip, *port + 1))
     };
-    let start = RandomState::new().build_hasher().finish() % 6_000;
-    let mut pairs = (start..start + 6_000).map(|pair| 20_000 + u16::try_from(pair % 6_000 * 2).expect("below 12000"));
-    pairs.find(is_free).expect("a free pair among six thousand")
+    static NEXT: LazyLock<Mutex<u64>> =
+        LazyLock::new(|| Mutex::new(RandomState::new().build_hasher().finish() % 6_000));
+    let mut next = NEXT.lock().unwrap_or_else(PoisonError::into_inner);
+    let port = |pair: u64| 20_000 + u16::try_from(pair % 6_000 * 2).expect("below 12000");
+    let free = (*next..*next + 6_000).find(|&pair| is_free(&port(pair))).expect("a free pair among six thousand");
+    *next = free + 1;
+    port(free)
 }
 
 /// Whether a Binding request (RFC 8489 §2) gets a success response, within a tenth of a second.
