@@ -6,6 +6,7 @@ mod support;
 
 mod aioice;
 mod chromium;
+mod libnice;
 mod turn_client_proto;
 mod turn_crate;
 mod uclient;
@@ -21,6 +22,7 @@ fn missing_programs_are_named() {
     for tool in [aioice::PYTHON, chromium::MODULES] {
         find_tool(tool);
     }
+    libnice::flags();
 }
 
 /// The given functions of the module as tests against each make of server, and those that take long against ours only.

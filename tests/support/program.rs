@@ -26,7 +26,8 @@ pub(crate) fn find_tool(path: &str) -> Option<PathBuf> {
     if path.exists() { Some(path) } else { skip(&path.display().to_string()) }
 }
 
-fn skip<T>(what: &str) -> Option<T> {
+/// Misses `what` as [`find`] says.
+pub(crate) fn skip<T>(what: &str) -> Option<T> {
     let test = thread::current().name().unwrap_or_default().to_owned();
     let is_required = env::var("CI").is_ok_and(|ci| ci == "true") || env::var_os("TURNKEEP_INTEROP").is_some();
     assert!(!is_required, "{test} needs {what}; scripts/test installs it");
