@@ -2,6 +2,7 @@
 //! kernel in one call a socket.
 #![forbid(unsafe_code)]
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -11,7 +12,7 @@ use super::packet::{Arena, SLOTS, Span};
 use super::relay_socket::RelaySockets;
 use super::stream::{Streams, Watch};
 use super::sys::mmsg::{Outgoing, Sender, Sent};
-use super::sys::option::{Fragmenting, set_fragmenting_v4};
+use super::sys::option::{Fragmenting, set_fragmenting_v4, set_fragmenting_v6};
 use crate::relay::limits::MAX_REPLY;
 use crate::relay::verdict::Front;
 
@@ -25,6 +26,7 @@ pub(super) struct Outbox {
     replies_used: usize,
     messages: Vec<Box<[u8]>>,
     sender: Sender,
+    refused: Refused,
 }
 
 /// Through which socket.
@@ -111,7 +113,14 @@ impl Outbox {
             replies_used: 0,
             messages: Vec::with_capacity(CAPACITY),
             sender: Sender::new(CAPACITY / 2),
+            refused: Refused(VecDeque::with_capacity(MAX_REFUSED)),
         }
+    }
+
+    /// Where the datagram went that the relay socket in `slot` was refused, as far as the kernel tells: of what is too
+    /// large for the host itself it leaves the port out.
+    pub(super) fn refused(&mut self, slot: u32, to: SocketAddr) -> SocketAddr {
+        if to.port() == 0 { self.refused.take(slot, to.ip()).unwrap_or(to) } else { to }
     }
 
     /// There is no room for another datagram.
@@ -176,7 +185,7 @@ impl Outbox {
         (streams, watch): (&mut Streams, Watch<'_>),
         counters: &mut EngineCounters,
     ) {
-        let Self { entries, exits, fronts, replies, messages, sender, .. } = self;
+        let Self { entries, exits, fronts, replies, messages, sender, refused, .. } = self;
         let waiting = |queue: &mut Queue| {
             let next = std::mem::take(queue).first;
             Waiting { entries, fronts, replies, messages, arena, next }
@@ -191,7 +200,8 @@ impl Outbox {
                 Exit::Relay(slot) => {
                     let Some(relay) = relays.in_slot(slot) else { continue };
                     let waiting = waiting(&mut relay.queue);
-                    counters.to_peers += send_to_peers(sender, relay.as_fd(), waiting);
+                    counters.to_peers +=
+                        send_to_peers(sender, relay.as_fd(), waiting, &mut |to| refused.note(slot, to));
                 }
                 Exit::Stream(slot) => {
                     let Some(stream) = streams.in_slot(slot) else { continue };
@@ -213,19 +223,30 @@ impl Outbox {
     }
 }
 
-/// Sends through a relay socket. DF is an option of the socket, so it is switched around each run of datagrams that
-/// want it; if that fails they are dropped (RFC 8656 §11.2: set or discarded).
-fn send_to_peers(sender: &mut Sender, socket: BorrowedFd<'_>, mut waiting: Waiting<'_>) -> Sent {
+/// Sends through a relay socket. That nothing be fragmented is an option of the socket, so it is switched around each
+/// run of datagrams that want it; if that fails they are dropped (RFC 8656 §11.2: set or discarded).
+/// What the kernel does not take then is told to `refused`.
+fn send_to_peers(
+    sender: &mut Sender,
+    socket: BorrowedFd<'_>,
+    mut waiting: Waiting<'_>,
+    refused: &mut dyn FnMut(SocketAddr),
+) -> Sent {
     let mut sent = Sent::default();
-    while let Some(dont_fragment) = waiting.peek().map(|entry| entry.manner.dont_fragment) {
+    while let Some(Manner { dont_fragment, to, .. }) = waiting.peek().map(|entry| entry.manner) {
+        // Peers of a socket are of its family.
+        let set_fragmenting = if to.is_ipv4() { set_fragmenting_v4 } else { set_fragmenting_v6 };
+        let first = waiting;
         let run = Run { waiting: &mut waiting, dont_fragment };
         if !dont_fragment {
             sent += sender.send(socket, run);
-        } else if set_fragmenting_v4(socket, Fragmenting::Forbidden).is_ok() {
-            sent += sender.send(socket, run);
-            // It worked a moment ago, with the same call; were it to fail, the socket would go on setting DF, and what
-            // is too large for the path would be lost instead of fragmented.
-            let _ = set_fragmenting_v4(socket, Fragmenting::Allowed);
+        } else if set_fragmenting(socket, Fragmenting::Forbidden).is_ok() {
+            sent += sender.send_noting(socket, run, &mut |range| {
+                first.skip(range.start).take(range.len()).for_each(|datagram| refused(datagram.to));
+            });
+            // It worked a moment ago, with the same call; were it to fail, the socket would go on as it is, and what is
+            // too large for the path would be lost instead of fragmented.
+            let _ = set_fragmenting(socket, Fragmenting::Allowed);
         } else {
             sent.failed += run.count() as u64;
         }
@@ -233,7 +254,30 @@ fn send_to_peers(sender: &mut Sender, socket: BorrowedFd<'_>, mut waiting: Waiti
     sent
 }
 
+/// The last datagrams with DF that the kernel did not take, by their slot: what is too large for the host itself it
+/// tells of later, without the port ([`error_queue`](super::sys::error_queue)).
+struct Refused(VecDeque<(u32, SocketAddr)>);
+
+/// More than a client hears of at once; the oldest are forgotten.
+const MAX_REFUSED: usize = 64;
+
+impl Refused {
+    fn note(&mut self, slot: u32, to: SocketAddr) {
+        if self.0.len() == MAX_REFUSED {
+            self.0.pop_front();
+        }
+        self.0.push_back((slot, to));
+    }
+
+    /// The first that is left, of those to one host.
+    fn take(&mut self, slot: u32, ip: IpAddr) -> Option<SocketAddr> {
+        let index = self.0.iter().position(|(of, to)| *of == slot && to.ip() == ip)?;
+        self.0.remove(index).map(|(_, to)| to)
+    }
+}
+
 /// What waits for one socket, in order.
+#[derive(Clone, Copy)]
 struct Waiting<'o> {
     entries: &'o [Entry],
     fronts: &'o [Front],

@@ -175,11 +175,6 @@ impl RelaySocket {
     pub(super) fn inward(&self, source: SocketAddr) -> PeerAddr {
         self.lease.range().inward(source)
     }
-
-    /// DF exists in IPv4 only (RFC 8656 §13: DONT-FRAGMENT is ignored otherwise).
-    pub(super) fn knows_dont_fragment(&self) -> bool {
-        self.lease.range().family() == Family::V4
-    }
 }
 
 impl AsFd for RelaySocket {

@@ -8,14 +8,15 @@ use turnkeep::wire::attribute::{Icmp, XorPeerAddress};
 use turnkeep::wire::header::{Class, Method};
 use turnkeep::wire::message::Message;
 
-use crate::harness::{Client, loopback, next, peer, start};
+use crate::harness::{Client, Talk, loopback, next, peer, start};
 
 /// An address that nobody listens at.
 fn closed(like: SocketAddr) -> SocketAddr {
     peer(like).local_addr().unwrap()
 }
 
-fn heard(client: &Client) -> (SocketAddr, Icmp) {
+/// The next message, which must tell of an ICMP error: about what is for whom, and which.
+pub(crate) fn heard<T: Talk>(client: &Client<T>) -> (SocketAddr, Icmp) {
     let bytes = client.hear();
     let message = Message::parse(&bytes).unwrap();
     assert_eq!((message.class(), message.method()), (Class::Indication, Method::DATA));

@@ -12,6 +12,7 @@ mod icmp;
 mod lifecycle;
 mod marks;
 mod namespace;
+mod path_mtu;
 mod proxied;
 mod relaying;
 mod secured;

@@ -115,7 +115,7 @@ fn dont_fragment_sets_df_on_that_packet_alone() {
     assert!(!df_of_next(&sniffer, client.server.port(), client.socket.local_addr().unwrap().port()));
 }
 
-/// C-238.
+/// C-238: where it is heeded, for clients that come by TCP, see path_mtu.rs.
 #[test]
 fn dont_fragment_is_ignored_over_ipv6() {
     let relay = start(&loopback());

@@ -5,12 +5,13 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::checked;
 
-/// Whether the kernel sets DF on what the socket sends (ip(7), IP_MTU_DISCOVER).
+/// Whether what the socket sends may be fragmented (ip(7), IP_MTU_DISCOVER; ipv6(7), IPV6_DONTFRAG of RFC 3542 §11.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fragmenting {
-    /// DF is 0: the host and, for IPv4, routers fragment what is too large.
+    /// The host and, for IPv4, where DF is 0, routers fragment what is too large.
     Allowed,
-    /// DF is 1, whatever the host believes about the path: it is the client that probes it (RFC 8656 §14).
+    /// Nobody does. For IPv4 DF is 1, whatever the host believes about the path: it is the client that probes it (RFC
+    /// 8656 §14). For IPv6 the host refuses what is larger than the path that it knows of.
     Forbidden,
 }
 
@@ -34,6 +35,15 @@ pub(crate) fn set_fragmenting_v4(socket: BorrowedFd<'_>, fragmenting: Fragmentin
 /// The kernel's; not with the sockets of this engine.
 pub(crate) fn allow_fragmenting_v6(socket: BorrowedFd<'_>) -> io::Result<()> {
     set(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT)
+}
+
+/// Whether the host fragments what an IPv6 socket sends and the path does not take whole.
+///
+/// # Errors
+/// The kernel's; not with the sockets of this engine.
+pub(crate) fn set_fragmenting_v6(socket: BorrowedFd<'_>, fragmenting: Fragmenting) -> io::Result<()> {
+    let value = (fragmenting == Fragmenting::Forbidden).into();
+    set(socket, libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG, value)
 }
 
 /// Asks for the TOS byte or traffic class of every datagram.

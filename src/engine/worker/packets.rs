@@ -130,12 +130,7 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
             self.counters.to_peers.failed += 1;
             return;
         };
-        let manner = Manner {
-            to: socket.outward(peer),
-            from: None,
-            tos: self.parts.dscp.across(tos),
-            dont_fragment: dont_fragment && socket.knows_dont_fragment(),
-        };
+        let manner = Manner { to: socket.outward(peer), from: None, tos: self.parts.dscp.across(tos), dont_fragment };
         self.outbox.push(&mut socket.queue, Exit::Relay(relay.slot), Body::Packet(payload), manner);
     }
 
@@ -145,7 +140,8 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
         for _ in 0..RELAY_BATCH {
             let Some(socket) = self.relays.in_slot(slot) else { return };
             let Some(reported) = error_queue::next(socket.as_fd()) else { return };
-            let (relay, reported) = (socket.id(slot), reported.map(|error| (socket.inward(error.to), error)));
+            let inward = |error: Reported| (socket.inward(self.outbox.refused(slot, error.to)), error);
+            let (relay, reported) = (socket.id(slot), reported.map(inward));
             if let Some((peer, Reported { icmp_type, code, mtu, .. })) = reported {
                 let error = Icmp { icmp_type, code, error_data: mtu.to_be_bytes() };
                 self.server.on_peer_icmp(self.now.instant, relay, peer, error);
