@@ -1,9 +1,7 @@
 //! A network of its own for a test that needs addresses which the host doesn't have.
 
-use std::fs::File;
 use std::io;
 use std::net::UdpSocket;
-use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::time::Duration;
 
@@ -52,39 +50,4 @@ fn until_reachable(address: &str) -> io::Result<()> {
 pub(crate) fn ip(arguments: &[&str]) -> io::Result<()> {
     let status = Command::new("ip").args(arguments).status()?;
     if status.success() { Ok(()) } else { Err(io::Error::other(format!("ip {arguments:?}: {status}"))) }
-}
-
-/// A network namespace that stands as long as this does.
-pub(crate) struct Namespace(File);
-
-impl Namespace {
-    /// A new one, whose loopback device is up. Takes CAP_SYS_ADMIN.
-    pub(crate) fn new() -> io::Result<Self> {
-        let opened = || {
-            // SAFETY: takes flags only, and concerns this thread and what it starts from now on.
-            if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
-                return Err(io::Error::last_os_error());
-            }
-            ip(&["link", "set", "lo", "up"])?;
-            File::open("/proc/thread-self/ns/net").map(Self)
-        };
-        std::thread::spawn(opened).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    }
-
-    /// Runs `task` on a thread inside; what it opens, and the threads that it starts, stay there.
-    pub(crate) fn run<T: Send>(&self, task: impl FnOnce() -> T + Send) -> T {
-        let inside = || {
-            // SAFETY: takes a descriptor that is open, and flags, and concerns this thread and what it starts from now on.
-            let entered = unsafe { libc::setns(self.0.as_raw_fd(), libc::CLONE_NEWNET) };
-            assert_eq!(entered, 0, "{}", io::Error::last_os_error());
-            task()
-        };
-        let joined = std::thread::scope(|scope| scope.spawn(inside).join());
-        joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    }
-
-    /// What `ip link` calls it.
-    pub(crate) fn name(&self) -> String {
-        format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
-    }
 }

@@ -1,17 +1,18 @@
 //! What is too large for the path to a peer: the client that asked for DONT-FRAGMENT hears of it (RFC 8656 §11.5, §14,
 //! §15), for others it is fragmented. The peer is behind a router whose second link takes less than the first.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::num::NonZeroUsize;
+use std::os::fd::AsRawFd;
 
 use turnkeep::engine::{EngineConfig, RelayConfig, StreamKind, StreamListen};
 use turnkeep::wire::attribute::DontFragment;
 
 use crate::harness::{Client, Relay, Talk, is_quiet, next, socket, start};
 use crate::icmp::heard;
-use crate::namespace::{Namespace, ip};
+use crate::namespace::ip;
 
 /// Bytes of an IP packet on the link to the peer, and to the router.
 const NARROW: u16 = 1280;
@@ -177,4 +178,39 @@ fn attach(link: &str, mtu: u16, [v4, v6]: [&str; 2]) -> io::Result<()> {
 fn route([v4, v6]: [&str; 2]) -> io::Result<()> {
     ip(&["route", "add", "default", "via", v4])?;
     ip(&["-6", "route", "add", "default", "via", v6])
+}
+
+/// A network namespace that stands as long as this does.
+struct Namespace(File);
+
+impl Namespace {
+    /// A new one, whose loopback device is up. Takes CAP_SYS_ADMIN.
+    fn new() -> io::Result<Self> {
+        let opened = || {
+            // SAFETY: takes flags only, and concerns this thread and what it starts from now on.
+            if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            ip(&["link", "set", "lo", "up"])?;
+            File::open("/proc/thread-self/ns/net").map(Self)
+        };
+        std::thread::spawn(opened).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// Runs `task` on a thread inside; what it opens, and the threads that it starts, stay there.
+    fn run<T: Send>(&self, task: impl FnOnce() -> T + Send) -> T {
+        let inside = || {
+            // SAFETY: takes a descriptor that is open, and flags, and concerns this thread and what it starts from now on.
+            let entered = unsafe { libc::setns(self.0.as_raw_fd(), libc::CLONE_NEWNET) };
+            assert_eq!(entered, 0, "{}", io::Error::last_os_error());
+            task()
+        };
+        let joined = std::thread::scope(|scope| scope.spawn(inside).join());
+        joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// What `ip link` calls it.
+    fn name(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
+    }
 }

@@ -27,7 +27,10 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) fn new(name: &str) -> Self {
-        let key = KeyPair::generate().unwrap();
+        Self::of(name, KeyPair::generate().unwrap())
+    }
+
+    pub(crate) fn of(name: &str, key: KeyPair) -> Self {
         let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().self_signed(&key).unwrap();
         Self { certificate, key }
     }

@@ -5,8 +5,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::crypto::ring;
-use rustls::{ClientConfig, RootCertStore};
+use rcgen::KeyPair;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, RootCertStore, SupportedCipherSuite, SupportedProtocolVersion};
 use turnkeep::engine::{
     ClientCertificates, EngineConfig, Proxies, StreamEnd, StreamKind, Tls, TlsProfile, WorkerCounters,
 };
@@ -132,6 +134,33 @@ fn the_protocols_of_rfc_7443_are_agreed_on_and_others_refused() {
     relay.until(|counters| ended(counters, StreamEnd::HandshakeFailed) == 1);
 }
 
+/// C-279, RFC 8489 §6.2.3: the suite that every server must have, in TLS 1.2, where the key is of the kind that it is for;
+/// TLS 1.3, too.
+#[test]
+fn the_mandatory_suite_is_there_for_an_rsa_key() {
+    // It takes long to make one, so it was made once.
+    let pair = Pair::of(NAME, KeyPair::from_pem(include_str!("rsa_for_tests.pem")).unwrap());
+    let relay = start(&listening(StreamKind::Tls, offering(&pair)));
+    let (rsa, of_1_3) =
+        (ring::cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, ring::cipher_suite::TLS13_AES_128_GCM_SHA256);
+    for (suite, version, expected) in [(rsa, &TLS12, (0x0303, 0xC02F)), (of_1_3, &TLS13, (0x0304, 0x1301))] {
+        let mut client = by_tls(relay.stream_address(0), knowing(suite, version, &pair));
+        client.allocate();
+        let agreed = relay.events().iter().filter_map(opened_by).next_back();
+        let Some(Transport::Tls(_, agreed)) = agreed else { panic!("{agreed:?}") };
+        assert_eq!((agreed.version, agreed.cipher_suite), expected);
+    }
+}
+
+/// What a client of one version and one suite wants.
+fn knowing(suite: SupportedCipherSuite, version: &'static SupportedProtocolVersion, trusted: &Pair) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.der()).unwrap();
+    let provider = CryptoProvider { cipher_suites: vec![suite], ..ring::default_provider() };
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(&[version]).unwrap();
+    builder.with_root_certificates(roots).with_no_client_auth()
+}
+
 /// D-17, C-280, C-281, A-156.
 #[test]
 fn old_versions_and_weak_suites_are_refused() {
@@ -212,11 +241,11 @@ fn clients_show_certificates_where_they_must() {
             let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
             let mut roots = RootCertStore::empty();
             roots.add(server.der()).unwrap();
-            let builder = builder.with_protocol_versions(&[&rustls::version::TLS12]).unwrap();
+            let builder = builder.with_protocol_versions(&[&TLS12]).unwrap();
             let builder = builder.with_root_certificates(roots);
             config = builder.with_client_auth_cert(vec![pair.der()], pair.key_der()).unwrap();
         } else {
-            config = wanting(&[&server], &[&rustls::version::TLS12], &[]);
+            config = wanting(&[&server], &[&TLS12], &[]);
         }
         Secured::to(relay.stream_address(0), config, NAME)
     };

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use turnkeep::relay::event::{Denial, Event};
 use turnkeep::relay::seam::Alternate;
+use turnkeep::relay::{StreamId, TlsSession, Transport};
 use turnkeep::wire::attribute::RequestedTransport;
 use turnkeep::wire::header::Method;
 
@@ -73,6 +74,24 @@ fn nobody_else_is_sent_elsewhere() {
         alice.challenge(&mut world);
         alice.password.push('?');
         assert_eq!(alice.try_allocate(&mut world, &[]), 401);
+    }
+}
+
+/// C-053, RFC 8489 §10, RFC 8489 §14.16: over TLS who can check it hears the name in the other's certificate; who signs
+/// with SHA-1 hears of the server alone.
+#[test]
+fn over_tls_there_is_an_alternate_domain_for_those_who_know_rfc_8489() {
+    for mut alice in Client::each() {
+        let session = TlsSession { version: 0x0304, cipher_suite: 0x1301 };
+        alice.path.transport = Transport::Tls(StreamId(1), session);
+        let mut world = draining(true, Some("relay-b.example.org"));
+        alice.challenge(&mut world);
+        let answer = alice.ask(&mut world, Method::ALLOCATE, &[&UDP]);
+        let answer = Stun::read(&answer).unwrap();
+        assert_eq!((answer.code(), servers(&answer).len()), (300, 2));
+        let domains = answer.attributes.iter().filter(|tlv| tlv.number == number::ALTERNATE_DOMAIN);
+        let expected: &[&[u8]] = if alice.algorithms.is_some() { &[b"relay-b.example.org"] } else { &[] };
+        assert_eq!(domains.map(|tlv| tlv.value).collect::<Vec<_>>(), expected);
     }
 }
 
