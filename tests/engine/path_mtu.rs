@@ -43,8 +43,8 @@ fn a_client_by_tcp_probes_the_path() {
     path.probe_v4(client);
 }
 
-/// C-194, C-235: routers cut no IPv6 packet, so all who send too much hear of it. From then on the host cuts what may be
-/// cut, and tells at once of what may not.
+/// C-194, C-235: routers cut no IPv6 packet, so all who send too much hear of it. From then on the host cuts what may
+/// be cut, and tells at once of what may not.
 #[test]
 fn a_client_by_tcp_probes_the_path_of_ipv6() {
     let Some(path) = Path::prepare() else { return };
@@ -200,7 +200,7 @@ impl Namespace {
     /// Runs `task` on a thread inside; what it opens, and the threads that it starts, stay there.
     fn run<T: Send>(&self, task: impl FnOnce() -> T + Send) -> T {
         let inside = || {
-            // SAFETY: takes a descriptor that is open, and flags, and concerns this thread and what it starts from now on.
+            // SAFETY: takes an open descriptor and flags, and concerns this thread and what it starts from now on.
             let entered = unsafe { libc::setns(self.0.as_raw_fd(), libc::CLONE_NEWNET) };
             assert_eq!(entered, 0, "{}", io::Error::last_os_error());
             task()

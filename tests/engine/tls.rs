@@ -134,8 +134,8 @@ fn the_protocols_of_rfc_7443_are_agreed_on_and_others_refused() {
     relay.until(|counters| ended(counters, StreamEnd::HandshakeFailed) == 1);
 }
 
-/// C-279, RFC 8489 §6.2.3: the suite that every server must have, in TLS 1.2, where the key is of the kind that it is for;
-/// TLS 1.3, too.
+/// C-279, RFC 8489 §6.2.3: the suite that every server must have, in TLS 1.2, where the key is of the kind that it is
+/// for; and TLS 1.3.
 #[test]
 fn the_mandatory_suite_is_there_for_an_rsa_key() {
     // It takes long to make one, so it was made once.

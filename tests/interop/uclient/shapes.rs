@@ -172,9 +172,9 @@ fn records(path: &Path, event: &str) -> Vec<Value> {
     records.filter(|record| record["event"] == event).collect()
 }
 
-/// Whether the client asks for a second family by ADDITIONAL-ADDRESS-FAMILY's number, 0x8000 (RFC 8656 §18.11), as coturn
-/// does since 4.8.0. Earlier ones use a draft's, 0x8032, which servers rightly ignore; then they are refused, now and
-/// then, a Refresh of the address that they have not got (443, §8.2). Nothing if the program is missing.
+/// Whether the client asks for a second family by ADDITIONAL-ADDRESS-FAMILY's number, 0x8000 (RFC 8656 §18.11), as
+/// coturn does since 4.8.0. Earlier ones use a draft's, 0x8032, which servers rightly ignore; then they are refused, now
+/// and then, a Refresh of the address that they have not got (443, §8.2). Nothing if the program is missing.
 fn asks_for_two_families() -> Option<bool> {
     let uclient = find("turnutils_uclient")?;
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -189,9 +189,7 @@ fn asks_for_two_families() -> Option<bool> {
     let request = Message::from_bytes(&request[..len]).expect("a STUN message");
     let asks = request.has_attribute(AttributeType::new(0x8000));
     if !asks {
-        say(
-            "SKIPPED: this turnutils_uclient asks for a second family by a draft's number; that of coturn 4.8.0 does not",
-        );
+        say("SKIPPED: this turnutils_uclient asks for a second family by a draft's number; coturn's of 4.8.0 does not");
     }
     Some(asks)
 }
