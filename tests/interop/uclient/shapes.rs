@@ -173,8 +173,8 @@ fn records(path: &Path, event: &str) -> Vec<Value> {
 }
 
 /// Whether the client asks for a second family by ADDITIONAL-ADDRESS-FAMILY's number, 0x8000 (RFC 8656 §18.11), as
-/// coturn does since 4.8.0. Earlier ones use a draft's, 0x8032, which servers rightly ignore; then they are refused, now
-/// and then, a Refresh of the address that they have not got (443, §8.2). Nothing if the program is missing.
+/// coturn does since 4.8.0. Earlier ones use a draft's, 0x8032, which servers rightly ignore; then a Refresh of the
+/// address that they have not got is refused now and then (443, §8.2). Nothing if the program is missing.
 fn asks_for_two_families() -> Option<bool> {
     let uclient = find("turnutils_uclient")?;
     let directory = tempfile::tempdir().expect("a temporary directory");
