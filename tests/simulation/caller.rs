@@ -19,7 +19,12 @@ pub(crate) struct Style {
     pub(crate) channels: bool,
     /// The first of its channels.
     pub(crate) first_channel: u16,
+    /// That of the relayed address at which other callers talk to it.
     pub(crate) family: u8,
+    /// Asks for the other family as well.
+    pub(crate) both: bool,
+    /// Lets go of that one when it first refreshes.
+    pub(crate) narrows: bool,
     pub(crate) lifetime: Option<u32>,
     /// Renews permissions and channels so often.
     pub(crate) renew_every: Duration,
@@ -72,6 +77,8 @@ pub(crate) struct Caller {
     stage: Stage,
     transactions: Vec<Transaction>,
     links: Vec<Link>,
+    /// Its relayed addresses.
+    relayed: Vec<SocketAddr>,
     /// Counts attempts: what belongs to an old one is forgotten.
     attempt: u64,
     next_serial: u64,
@@ -153,6 +160,7 @@ impl Caller {
             stage: Stage::Away,
             transactions: Vec::new(),
             links: partners.iter().map(link).collect(),
+            relayed: Vec::new(),
             attempt: 0,
             next_serial: 0,
             bindings: Vec::new(),
@@ -182,8 +190,9 @@ impl Caller {
         for link in &mut self.links {
             (link.permitted, link.channel, link.bound, link.echoed_at) = (false, None, false, None);
         }
-        let (family, lifetime) = (self.style.family, self.style.lifetime);
-        self.ask(around, Wish::Allocate { family, lifetime }, 0);
+        self.relayed.clear();
+        let Style { family, both, lifetime, .. } = self.style;
+        self.ask(around, Wish::Allocate { family, both, lifetime }, 0);
     }
 
     /// Gives up what it has, and tries again later.
@@ -247,13 +256,20 @@ impl Caller {
         }
     }
 
-    fn on_success(&mut self, around: &mut Around<'_>, wish: Wish, relayed: Option<SocketAddr>, lifetime: Option<u32>) {
+    fn on_success(&mut self, around: &mut Around<'_>, wish: Wish, relayed: Vec<SocketAddr>, lifetime: Option<u32>) {
         match wish {
-            Wish::Allocate { .. } => {
-                let relayed = relayed.expect("XOR-RELAYED-ADDRESS");
+            Wish::Allocate { family, both, .. } => {
+                // Who asks for both has one of them where the other cannot be had (RFC 8656 §7.2, step 9).
+                let most = if both { 2 } else { 1 };
+                assert!((1..=most).contains(&relayed.len()), "XOR-RELAYED-ADDRESS: {relayed:?}");
+                let Some(own) = relayed.iter().find(|address| number_of(address) == family) else {
+                    // Its partners cannot talk to it there.
+                    return self.start_over(around, BACK_OFF);
+                };
                 self.stage = Stage::Up;
-                around.board.relayed.insert(self.number, relayed);
-                around.board.had.push((self.number, relayed));
+                around.board.relayed.insert(self.number, *own);
+                around.board.had.extend(relayed.iter().map(|address| (self.number, *address)));
+                self.relayed = relayed;
                 self.refresh_before(around, lifetime.expect("LIFETIME"));
                 self.look(around);
                 self.alarm(around, self.style.renew_every, Alarm::Renew, 0);
@@ -265,7 +281,8 @@ impl Caller {
                     self.hang_up(around);
                 }
             }
-            Wish::Refresh { lifetime: Some(0) } => self.stage = Stage::Gone,
+            Wish::Refresh { lifetime: Some(0), family: None } => self.stage = Stage::Gone,
+            Wish::Refresh { lifetime: Some(0), family: Some(_) } => {}
             Wish::Refresh { .. } => self.refresh_before(around, lifetime.expect("LIFETIME")),
             Wish::Permit(peers) => {
                 for link in &mut self.links {
@@ -284,7 +301,10 @@ impl Caller {
     fn on_error(&mut self, around: &mut Around<'_>, wish: &Wish, code: u16) {
         match (wish, code) {
             // The allocation is gone, which is what was wanted (RFC 8656 §8.3).
-            (Wish::Refresh { lifetime: Some(0) }, 437) => self.stage = Stage::Gone,
+            (Wish::Refresh { lifetime: Some(0), family: None }, 437) => self.stage = Stage::Gone,
+            // The same of one address; and what was asked for peers of its family before it was let go of.
+            (Wish::Refresh { lifetime: Some(0), family: Some(_) }, 443) => {}
+            (Wish::Permit(_) | Wish::Bind { .. }, 443) if self.style.both && self.style.narrows => {}
             // No port, no share, or a 5-tuple that is still another attempt's.
             (Wish::Allocate { .. }, 437 | 486 | 508) => self.start_over(around, BACK_OFF),
             (Wish::Refresh { .. } | Wish::Permit(_) | Wish::Bind { .. }, 437) => {
@@ -310,7 +330,10 @@ impl Caller {
                 }
             }
         }
-        let known = |link: &&mut Link| link.address.is_some() && !link.permitted && link.channel.is_none();
+        let relayed = &self.relayed;
+        let is_reached = |peer: SocketAddr| relayed.iter().any(|own| number_of(own) == number_of(&peer));
+        let known =
+            |link: &&mut Link| link.address.is_some_and(is_reached) && !link.permitted && link.channel.is_none();
         let mut wishes = Vec::new();
         for link in self.links.iter_mut().filter(known) {
             let address = link.address.expect("it is known");
@@ -347,6 +370,18 @@ impl Caller {
         self.alarm(around, self.style.renew_every, Alarm::Renew, 0);
     }
 
+    /// All of it, or what is left when one address is let go of.
+    fn refresh(&mut self, around: &mut Around<'_>) {
+        self.ask(around, Wish::Refresh { lifetime: self.style.lifetime, family: None }, 0);
+        if self.style.narrows && self.relayed.len() == 2 {
+            self.relayed.retain(SocketAddr::is_ipv4);
+            for link in self.links.iter_mut().filter(|link| link.address.is_some_and(|peer| peer.is_ipv6())) {
+                (link.permitted, link.channel, link.bound) = (false, None, false);
+            }
+            self.ask(around, Wish::Refresh { lifetime: Some(0), family: Some(2) }, 0);
+        }
+    }
+
     fn talk(&mut self, around: &mut Around<'_>, number: usize) {
         let every = self.style.talk_every;
         self.alarm(around, every, Alarm::Talk, number as u64);
@@ -373,10 +408,14 @@ impl Caller {
         match (mark.kind, mark.partner) {
             (Kind::Echo, partner) => {
                 assert_eq!(mark.caller, self.number, "P1: another caller's echo");
-                let link = self.links.iter_mut().find(|link| link.partner == partner).expect("P1: not of a partner");
-                match partner {
-                    Partner::Peer(_) => assert_eq!(link.address, Some(from), "P1: from another peer"),
-                    Partner::Caller(number) => assert!(from_caller(number), "P1: from another relay"),
+                let is_from = |link: &&mut Link| match partner {
+                    // It may have an address of each family.
+                    Partner::Peer(_) => link.partner == partner && link.address == Some(from),
+                    Partner::Caller(_) => link.partner == partner,
+                };
+                let link = self.links.iter_mut().find(is_from).expect("P1: not of a partner, or of another peer");
+                if let Partner::Caller(number) = partner {
+                    assert!(from_caller(number), "P1: from another relay");
                 }
                 link.echoed_at = Some(around.now);
                 self.heard_at = around.now;
@@ -398,7 +437,7 @@ impl Caller {
             Stage::Up => {
                 self.stage = Stage::HangingUp;
                 around.board.relayed.remove(&self.number);
-                self.ask(around, Wish::Refresh { lifetime: Some(0) }, 0);
+                self.ask(around, Wish::Refresh { lifetime: Some(0), family: None }, 0);
             }
             // It hangs up when it is answered.
             Stage::Allocating | Stage::HangingUp => {}
@@ -446,9 +485,7 @@ impl Actor for Caller {
         let is_up = self.stage == Stage::Up;
         match alarm {
             alarm if alarm == Alarm::Again as u64 => self.ask_again(around, number),
-            alarm if alarm == Alarm::Refresh as u64 && is_up => {
-                self.ask(around, Wish::Refresh { lifetime: self.style.lifetime }, 0);
-            }
+            alarm if alarm == Alarm::Refresh as u64 && is_up => self.refresh(around),
             alarm if alarm == Alarm::Renew as u64 && is_up => self.renew(around),
             alarm if alarm == Alarm::Talk as u64 && is_up => self.talk(around, usize::try_from(number).unwrap()),
             alarm if alarm == Alarm::Look as u64 && is_up => self.look(around),
@@ -461,7 +498,11 @@ impl Actor for Caller {
         if self.stage != Stage::Up {
             return Some(format!("caller {} is {:?}", self.number, self.stage));
         }
-        let silent = |link: &&Link| link.echoed_at.is_none_or(|at| now.since(at) > patience);
+        // Partners of the family that it has no address of cannot be heard.
+        let is_out_of_reach = |peer: SocketAddr| !self.relayed.iter().any(|own| number_of(own) == number_of(&peer));
+        let silent = |link: &&Link| {
+            !link.address.is_some_and(is_out_of_reach) && link.echoed_at.is_none_or(|at| now.since(at) > patience)
+        };
         let link = self.links.iter().find(silent)?;
         Some(format!("caller {} does not hear {:?} since {:?}", self.number, link.partner, link.echoed_at))
     }
@@ -469,4 +510,9 @@ impl Actor for Caller {
     fn is_gone(&self) -> bool {
         self.stage == Stage::Gone
     }
+}
+
+/// The family's number (RFC 8656 §18.6).
+fn number_of(address: &SocketAddr) -> u8 {
+    if address.is_ipv4() { 1 } else { 2 }
 }

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use turnkeep::engine::sim::Output;
-use turnkeep::relay::event::{AllocationUuid, Event, Totals};
+use turnkeep::relay::event::{AllocationRecord, AllocationUuid, Event, Totals};
 use turnkeep::relay::seam::{Identity, Policy};
 use turnkeep::relay::{Counters, Instant, Path, PeerAddr, RelayedAddr, Settings};
 use turnkeep::wire::attribute::{ChannelNumberAttribute, XorPeerAddress, XorRelayedAddress};
@@ -27,7 +27,7 @@ pub(crate) struct Ledger {
     judge: Judge,
     policy: SharedPolicy,
     now: Instant,
-    open: BTreeMap<SocketAddr, Entry>,
+    open: Vec<Entry>,
     /// Names of all that were ever opened.
     names: Vec<AllocationUuid>,
     /// Requests that were not answered yet.
@@ -40,6 +40,8 @@ pub(crate) struct Ledger {
 pub(crate) struct Stats {
     pub(crate) opened: u64,
     pub(crate) refreshed: u64,
+    /// Of two addresses one was given up, or expired.
+    pub(crate) narrowed: u64,
     pub(crate) closed: u64,
     pub(crate) denied: u64,
     /// Allocations that a crash took away.
@@ -53,6 +55,8 @@ pub(crate) struct Stats {
 /// An open allocation, as the audit trail and the answers tell of it.
 struct Entry {
     name: AllocationUuid,
+    /// One relayed address, or one of each family.
+    relayed: Vec<SocketAddr>,
     who: Identity,
     path: Path,
     permissions: BTreeMap<IpAddr, Instant>,
@@ -67,7 +71,7 @@ impl Ledger {
             judge: Judge::new(settings),
             policy,
             now: Instant::default(),
-            open: BTreeMap::new(),
+            open: Vec::new(),
             names: Vec::new(),
             asked: Vec::new(),
             stats: Stats::default(),
@@ -98,7 +102,7 @@ impl Ledger {
             Output::Audit(event) => self.recorded(event),
             Output::Close(relayed) => {
                 // CloseRelay is asked for before the event is recorded; both within one call.
-                assert!(self.open.contains_key(&relayed.0), "a socket is closed that no allocation had");
+                assert!(self.at(*relayed).is_some(), "a socket is closed that no allocation had");
             }
             Output::Open(_) => {}
             Output::Dropped(_) => self.stats.dropped += 1,
@@ -110,7 +114,10 @@ impl Ledger {
         let relayed = counters.packets_to_peers + counters.packets_to_clients;
         let accounted = relayed + counters.replies + counters.pending + counters.dropped_in_all();
         assert_eq!(accounted, heard, "P3: {counters:?}");
-        assert_eq!(sockets, self.open.len(), "P6: a socket for each open allocation");
+        let told: usize = self.open.iter().map(|entry| entry.relayed.len()).sum();
+        // Of two sockets that are asked for, the first may be open.
+        let half_open = sockets.checked_sub(told).expect("P6: a socket for each relayed address");
+        assert!(half_open <= allocations.saturating_sub(self.open.len()), "P6: and for no others");
         assert_eq!(self.policy.held(), allocations, "P6: a part of a share for each allocation");
         assert!(allocations >= self.open.len(), "P6: those being opened come on top");
     }
@@ -124,7 +131,11 @@ impl Ledger {
 
     /// The 5-tuples of what is open.
     pub(crate) fn tuples(&self) -> impl Iterator<Item = (SocketAddr, SocketAddr)> {
-        self.open.values().map(|entry| (entry.path.client.0, entry.path.server.0))
+        self.open.iter().map(|entry| (entry.path.client.0, entry.path.server.0))
+    }
+
+    fn at(&mut self, relayed: RelayedAddr) -> Option<&mut Entry> {
+        self.open.iter_mut().find(|entry| entry.relayed.contains(&relayed.0))
     }
 
     /// P4, at the end of all.
@@ -150,16 +161,14 @@ impl Ledger {
             // Refresh(0) has closed it before it is answered.
             return;
         }
-        let open = self
-            .open
-            .iter_mut()
-            .find(|(_, entry)| entry.path.client == path.client && entry.path.server == path.server);
-        let (relayed, entry) = open.expect("P4: a success is told before its allocation was recorded");
+        let is_here = |entry: &&mut Entry| entry.path.client == path.client && entry.path.server == path.server;
+        let open = self.open.iter_mut().find(is_here);
+        let entry = open.expect("P4: a success is told before its allocation was recorded");
         let request = Message::parse(&request).expect("it was one");
         match message.method() {
             Method::ALLOCATE => {
-                let told = message.get::<XorRelayedAddress>().unwrap().expect("XOR-RELAYED-ADDRESS").0;
-                assert_eq!(told, *relayed, "P4: told and recorded");
+                let told = message.all::<XorRelayedAddress>().map(|address| address.expect("an address").0);
+                assert_eq!(told.collect::<Vec<_>>(), entry.relayed, "P4: told and recorded");
             }
             Method::CREATE_PERMISSION => {
                 let until = self.now.after(PERMISSION);
@@ -182,27 +191,35 @@ impl Ledger {
                 assert!(!self.names.contains(&allocation.uuid), "P4: a name is used once");
                 self.names.push(allocation.uuid);
                 self.stats.opened += 1;
-                let entry = Entry {
+                let relayed = addresses(allocation);
+                let before = relayed.iter().find(|address| self.at(RelayedAddr(**address)).is_some());
+                assert!(before.is_none(), "P1: one relayed address, two allocations");
+                self.open.push(Entry {
                     name: allocation.uuid,
+                    relayed,
                     who: allocation.who.clone(),
                     path: allocation.path,
                     permissions: BTreeMap::new(),
                     channels: BTreeMap::new(),
                     totals: Totals::default(),
-                };
-                let before = self.open.insert(allocation.relayed.0, entry);
-                assert!(before.is_none(), "P1: one relayed address, two allocations");
+                });
             }
             Event::Refreshed { allocation, totals, .. } => {
                 self.stats.refreshed += 1;
-                let entry = self.open.get(&allocation.relayed.0).expect("P4: what is refreshed is open");
-                assert_eq!((entry.name, relayed_of(&entry.totals)), (allocation.uuid, relayed_of(totals)), "P4");
+                let entry = self.at(allocation.relayed).expect("P4: what is refreshed is open");
+                entry.assert_is(allocation, totals);
             }
-            Event::Narrowed { .. } => panic!("no caller asks for two addresses"),
+            Event::Narrowed { allocation, ended, .. } => {
+                self.stats.narrowed += 1;
+                let entry = self.at(*ended).expect("P4: what is given up was open");
+                entry.forget(*ended);
+                assert_eq!((entry.name, &entry.relayed), (allocation.uuid, &addresses(allocation)), "P4");
+            }
             Event::Closed { allocation, totals, .. } => {
                 self.stats.closed += 1;
-                let entry = self.open.remove(&allocation.relayed.0).expect("P4: what is closed was open");
-                assert_eq!((entry.name, relayed_of(&entry.totals)), (allocation.uuid, relayed_of(totals)), "P4");
+                let place = self.open.iter().position(|entry| entry.relayed.contains(&allocation.relayed.0));
+                let entry = self.open.remove(place.expect("P4: what is closed was open"));
+                entry.assert_is(allocation, totals);
             }
             Event::Denied { .. } => self.stats.denied += 1,
         }
@@ -210,8 +227,10 @@ impl Ledger {
 
     fn leaves_for_peer(&mut self, from: RelayedAddr, peer: PeerAddr, len: usize) {
         self.stats.to_peers += 1;
-        let entry = self.open.get_mut(&from.0).expect("P2: nothing leaves an address that is not open");
         let now = self.now;
+        let entry = self.open.iter_mut().find(|entry| entry.relayed.contains(&from.0));
+        let entry = entry.expect("P2: nothing leaves an address that is not open");
+        assert_eq!(from.family(), peer.family(), "P2: each family by its own address");
         let is_permitted = entry.permissions.get(&peer.ip()).is_some_and(|until| *until > now);
         // A channel outlives its permission (RFC 8656 §12.6).
         let is_bound = entry.channels.iter().any(|((_, bound), until)| *bound == peer.0 && *until > now);
@@ -224,7 +243,8 @@ impl Ledger {
 
     fn comes_from_peer(&mut self, path: Path, bytes: &[u8], relayed: RelayedAddr, peer: PeerAddr) {
         self.stats.to_clients += 1;
-        let entry = self.open.get_mut(&relayed.0).expect("P2: nothing comes in by an address that is not open");
+        let entry = self.open.iter_mut().find(|entry| entry.relayed.contains(&relayed.0));
+        let entry = entry.expect("P2: nothing comes in by an address that is not open");
         assert_eq!(entry.path, path, "P1: what comes in goes to the owner");
         let is_permitted = entry.permissions.get(&peer.ip()).is_some_and(|until| *until > self.now);
         assert!(is_permitted, "P2: {peer} has no permission with {relayed}");
@@ -243,6 +263,25 @@ impl Ledger {
         entry.totals.packets_to_client += 1;
         entry.totals.bytes_to_client += payload as u64;
     }
+}
+
+impl Entry {
+    /// P4: the record is of this allocation, as it is now.
+    fn assert_is(&self, record: &AllocationRecord, totals: &Totals) {
+        assert_eq!((self.name, &self.relayed), (record.uuid, &addresses(record)), "P4");
+        assert_eq!(relayed_of(&self.totals), relayed_of(totals), "P4");
+    }
+
+    /// One address is gone, with what belonged to its family and nothing else (RFC 8656 §8.1).
+    fn forget(&mut self, ended: RelayedAddr) {
+        self.relayed.retain(|address| *address != ended.0);
+        self.permissions.retain(|ip, _| ip.is_ipv4() != ended.0.is_ipv4());
+        self.channels.retain(|(_, peer), _| peer.is_ipv4() != ended.0.is_ipv4());
+    }
+}
+
+fn addresses(record: &AllocationRecord) -> Vec<SocketAddr> {
+    [Some(record.relayed), record.also].into_iter().flatten().map(|address| address.0).collect()
 }
 
 /// Drops are counted by the server alone: which of them belong to an allocation, it decides.

@@ -78,6 +78,7 @@ fn assert_something_happened(reports: &[Report]) {
     assert!(sum(|report| report.stats.dropped) > 10 * each, "and datagrams dropped");
     assert!(sum(|report| report.stats.denied) > each, "and requests refused");
     assert!(sum(|report| report.stats.lost) > 0, "and lost to a crash");
+    assert!(sum(|report| report.stats.narrowed) > each / 10, "and addresses of one family given up");
 }
 
 /// Runs the seed of `TURNKEEP_SEED` and shows every step.

@@ -91,7 +91,9 @@ impl Plan {
         let tight = topology.chance(120);
         for number in (1..callers.len()).step_by(2) {
             // Who talk relay to relay need relays of one family.
-            callers[number].style.family = callers[number - 1].style.family;
+            let family = callers[number - 1].style.family;
+            let style = &mut callers[number].style;
+            (style.family, style.both) = (family, style.both && family == 1);
         }
         if tight {
             // What is forsaken comes back within ten minutes.
@@ -128,6 +130,8 @@ impl Plan {
         let mut plan =
             Self { impairment, sockets, ports, faults: Vec::new(), villains: Vec::new(), ..Self::draw(seed) };
         plan.calm = Duration::from_secs(120);
+        // Nobody lets go of an address that is talked to.
+        plan.callers.iter_mut().for_each(|caller| caller.style.narrows = false);
         plan
     }
 
@@ -157,13 +161,16 @@ fn caller(random: &mut Random, number: u16, count: u16, storm: Duration) -> Call
     let behaviours = [Behaviour::EndpointIndependent, Behaviour::AddressDependent, Behaviour::AddressAndPortDependent];
     let nat = (!v6 && random.chance(800)).then(|| (one_of(random, &behaviours), one_of(random, &behaviours)));
     let webrtc = random.chance(500);
+    let family = if random.chance(200) { 2 } else { 1 };
     let style = Style {
         modern: random.chance(400),
         fingerprint: random.chance(300),
         retransmission: if webrtc { Retransmission::WEBRTC } else { Retransmission::RFC },
         channels: random.chance(700),
         first_channel: one_of(random, &[0x4000, 0x4000, 0x4ABC, 0x4FFE]),
-        family: if random.chance(200) { 2 } else { 1 },
+        family,
+        both: family == 1 && random.chance(400),
+        narrows: random.chance(500),
         lifetime: one_of(random, &[None, None, Some(600), Some(900), Some(3600)]),
         renew_every: Duration::from_secs(if webrtc { 240 } else { random.within(60..=290) }),
         talk_every: random.time(Duration::from_secs(2), Duration::from_secs(15)),

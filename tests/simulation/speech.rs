@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use turnkeep::wire::attribute::{
-    AttributeType, ChannelNumberAttribute, Data, Encode, ErrorCode, Lifetime, Nonce, PasswordAlgorithmAttribute,
-    PasswordAlgorithms, Realm, RequestedAddressFamily, RequestedTransport, Username, XorPeerAddress, XorRelayedAddress,
+    AdditionalAddressFamily, AttributeType, ChannelNumberAttribute, Data, Encode, ErrorCode, Lifetime, Nonce,
+    PasswordAlgorithmAttribute, PasswordAlgorithms, Realm, RequestedAddressFamily, RequestedTransport, Username,
+    XorPeerAddress, XorRelayedAddress,
 };
 use turnkeep::wire::channel_data::ChannelData;
 use turnkeep::wire::demux::{Kind, classify};
@@ -18,13 +19,16 @@ use crate::sans_io::{REALM, password_of};
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Wish {
-    /// A relayed address of this family (1 or 2), for so long if it says.
+    /// A relayed address of this family (1 or 2), or IPv4 and IPv6 both, for so long if it says.
     Allocate {
         family: u8,
+        both: bool,
         lifetime: Option<u32>,
     },
+    /// All addresses, or that of one family.
     Refresh {
         lifetime: Option<u32>,
+        family: Option<u8>,
     },
     Permit(Vec<SocketAddr>),
     Bind {
@@ -74,14 +78,19 @@ impl Wish {
     pub(crate) fn request(&self, id: [u8; 12], identity: &Identity, fingerprint: bool) -> Vec<u8> {
         write(self.method(), Class::Request, id, |writer| {
             match self {
-                Self::Allocate { family, lifetime } => {
+                Self::Allocate { family, both, lifetime } => {
                     put(writer, &RequestedTransport::UDP);
-                    if *family == 2 {
+                    if *both {
+                        put(writer, &AdditionalAddressFamily(2));
+                    } else if *family == 2 {
                         put(writer, &RequestedAddressFamily(2));
                     }
                     lifetime.iter().for_each(|seconds| put(writer, &Lifetime(*seconds)));
                 }
-                Self::Refresh { lifetime } => lifetime.iter().for_each(|seconds| put(writer, &Lifetime(*seconds))),
+                Self::Refresh { lifetime, family } => {
+                    lifetime.iter().for_each(|seconds| put(writer, &Lifetime(*seconds)));
+                    family.iter().for_each(|family| put(writer, &RequestedAddressFamily(*family)));
+                }
                 Self::Permit(peers) => peers.iter().for_each(|peer| put(writer, &XorPeerAddress(*peer))),
                 Self::Bind { channel, peer } => {
                     put(writer, &ChannelNumberAttribute(*channel));
@@ -152,7 +161,7 @@ pub(crate) enum Heard {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Success {
-        relayed: Option<SocketAddr>,
+        relayed: Vec<SocketAddr>,
         lifetime: Option<u32>,
     },
     /// 401 or 438, with a nonce; and whether password algorithms are offered.
@@ -194,7 +203,7 @@ fn read_outcome(message: &Message<'_>, identity: &Identity) -> Outcome {
     }
     match code {
         0 => Outcome::Success {
-            relayed: message.get::<XorRelayedAddress>().unwrap().map(|address| address.0),
+            relayed: message.all::<XorRelayedAddress>().map(|address| address.unwrap().0).collect(),
             lifetime: message.get::<Lifetime>().unwrap().map(|lifetime| lifetime.0),
         },
         _ => Outcome::Error { code },

@@ -39,11 +39,11 @@ impl Forger {
             stranger.password.push('?');
         }
         match around.random.below(8) {
-            0 => Wish::Refresh { lifetime: Some(0) }.request(id, &stranger, false),
+            0 => Wish::Refresh { lifetime: Some(0), family: None }.request(id, &stranger, false),
             1 => Wish::Permit(vec![peer]).request(id, &stranger, false),
             2 => Wish::Bind { channel: 0x4000, peer }.request(id, &stranger, true),
-            3 => Wish::Allocate { family: 1, lifetime: None }.request(id, &stranger, false),
-            4 => Wish::Refresh { lifetime: Some(0) }.request(id, &Identity::of("bob"), false),
+            3 => Wish::Allocate { family: 1, both: false, lifetime: None }.request(id, &stranger, false),
+            4 => Wish::Refresh { lifetime: Some(0), family: None }.request(id, &Identity::of("bob"), false),
             // What is not signed cannot be known for a forgery (RFC 8656 §21.1.4); it goes where it may, no further.
             5 => send_indication(id, peer, b"not what alice said"),
             6 => on_channel(0x4000, b"nor this"),
@@ -124,8 +124,8 @@ impl Insider {
         let lifetime = *around.random.pick(&[None, Some(0), Some(1), Some(700), Some(u32::MAX)]).expect("some");
         let family = if around.random.chance(300) { 2 } else { 1 };
         let wish = match around.random.below(10) {
-            0..=2 => Wish::Allocate { family, lifetime },
-            3 => Wish::Refresh { lifetime },
+            0..=2 => Wish::Allocate { family, both: around.random.chance(400), lifetime },
+            3 => Wish::Refresh { lifetime, family: around.random.chance(400).then_some(family) },
             4 | 5 => Wish::Permit((0..=around.random.below(3)).map(|_| self.anybody(around)).collect()),
             6 | 7 => Wish::Bind { channel, peer },
             8 => return send_indication(id, peer, b"hello"),

@@ -156,6 +156,9 @@ impl World {
             let partner = u16::try_from(usize::from(number) % peers.len()).unwrap();
             let address = peers[usize::from(partner)][usize::from(caller.style.family - 1)];
             let mut partners = vec![(Partner::Peer(partner), Some(address))];
+            if caller.style.both {
+                partners.push((Partner::Peer(partner), Some(peers[usize::from(partner)][1])));
+            }
             partners.extend(caller.pair.map(|pair| (Partner::Caller(pair), None)));
             let home = caller_address(number, caller.v6, caller.nat.is_some());
             let server = if caller.v6 { SERVER_V6 } else { SERVER }.parse().unwrap();
