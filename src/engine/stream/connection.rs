@@ -31,6 +31,8 @@ pub(in crate::engine) struct Stream {
     pub(in crate::engine) layer: Layer,
     /// What is spoken on it.
     pub(in crate::engine) kind: StreamKind,
+    /// Bytes that were counted for it, of what is not all there.
+    pub(super) held: usize,
     pub(super) backlog: Backlog,
     /// What the set of sockets tells of.
     interest: Interest,
@@ -93,6 +95,7 @@ impl Stream {
             partial: Vec::new(),
             layer,
             kind,
+            held: 0,
             backlog: Backlog::default(),
             interest: Interest::Read,
             place: Some(place),
@@ -114,11 +117,6 @@ impl Stream {
     /// What is left of it when it is not ours.
     pub(super) fn into_parts(self) -> (Socket, Path, Layer, Option<Place>) {
         (self.socket, self.path, self.layer, self.place)
-    }
-
-    /// Bytes that it keeps of what is not all there.
-    pub(super) fn held(&self) -> usize {
-        self.partial.len() + self.layer.held()
     }
 
     /// The client has come this far.

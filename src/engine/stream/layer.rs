@@ -27,18 +27,6 @@ pub(super) const TLS_HANDSHAKE: u8 = 22;
 const RECORD_HEADER: usize = 5;
 
 impl Layer {
-    /// Bytes that it keeps.
-    pub(super) fn held(&self) -> usize {
-        match self {
-            Self::Undecided | Self::Plain => 0,
-            Self::Proxied(bytes)
-            | Self::Greeting(bytes)
-            | Self::Foreign(_, bytes)
-            | Self::Handshake(_, bytes)
-            | Self::Tls(_, bytes) => bytes.len(),
-        }
-    }
-
     /// A handshake is under way.
     pub(super) fn is_handshake(&self) -> bool {
         matches!(self, Self::Handshake(..))

@@ -285,7 +285,7 @@ impl Streams {
     pub(super) fn on_authenticated(&mut self, slot: u32) {
         let Some(stream) = self.slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return };
         if stream.place.take().is_some() {
-            let moved = stream.held();
+            let moved = stream.held;
             self.held[1] = self.held[1].saturating_sub(moved);
             self.held[0] += moved;
         }
@@ -320,8 +320,9 @@ impl Streams {
         begun.extend_from_slice(bytes);
         let Some(Header { len, ends }) = proxied::read(begun)? else { return Ok(None) };
         let mut rest = std::mem::take(begun);
-        let held = rest.len();
+        self.release(slot, rest.len());
         rest.drain(..len);
+        let Some(stream) = self.get_mut(slot) else { return Ok(None) };
         if let Some((client, server)) = ends {
             // From now on it counts as what it is.
             stream.place = None;
@@ -329,7 +330,6 @@ impl Streams {
             (stream.path.client, stream.path.server) = (ClientAddr(client), ServerAddr(server));
         }
         stream.layer = if stream.kind == StreamKind::Plain { Layer::Plain } else { Layer::Undecided };
-        self.release(slot, held);
         Ok(Some(rest))
     }
 
@@ -355,7 +355,7 @@ impl Streams {
             stream.say_goodbye(&mut self.scratch);
             stream.send_backlog();
             let held = &mut self.held[usize::from(stream.place.is_some())];
-            *held = held.saturating_sub(stream.held());
+            *held = held.saturating_sub(stream.held);
             self.free.push(slot);
             let end = stream.end.unwrap_or(StreamEnd::Shutdown);
             counters.count_end(end);
@@ -413,4 +413,74 @@ fn is_of_the_connection(error: &std::io::Error) -> bool {
     !error.raw_os_error().is_some_and(|code| exhausted.contains(&code))
         && error.kind() != ErrorKind::Unsupported
         && error.kind() != ErrorKind::InvalidInput
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::ListenerId;
+    use limits::PARTIAL_OF_STRANGERS;
+
+    const BEGUN: &[u8] = b"\x16\x03\x01\x02\0\x01\0\x01";
+    const PROXIED: &[u8] = b"PROXY TCP4 192.0.2.1 198.51.100.9 40000 443\r\n";
+
+    fn streams(limits: StreamLimits) -> Streams {
+        let admission = Arc::new(Admission::new(limits));
+        let parts = StreamParts {
+            acceptors: Vec::new(),
+            admission,
+            limits,
+            tls: None,
+            proxies: Proxies::default(),
+            gate: None,
+        };
+        Streams::new(parts)
+    }
+
+    /// Takes in a stranger in this layer, and lets `step` happen to it until it ends.
+    fn end_by(
+        streams: &mut Streams,
+        layer: Layer,
+        step: impl Fn(&mut Streams, u32, Watch<'_>) -> Result<(), StreamEnd>,
+    ) -> StreamEnd {
+        let epoll = Epoll::new().unwrap();
+        let watch = Watch { epoll: &epoll, stream: u64::from, acceptor: u64::from };
+        let (socket, _there) = Socket::pair(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+        let [client, server] = ["192.0.2.7:1", "192.0.2.9:443"].map(|text| text.parse().unwrap());
+        let (client, server) = (ClientAddr(client), ServerAddr(server));
+        let path = Path { client, server, transport: Transport::Tcp(StreamId(0)), listener: ListenerId(0) };
+        let now = Instant::default();
+        streams.admit(socket, path, StreamKind::Auto, now, watch).unwrap();
+        streams.get_mut(0).unwrap().layer = layer;
+        let end = (0..100_000).find_map(|_| step(streams, 0, watch).err()).expect("it ends");
+        streams.end(0, end);
+        assert!(streams.next_ended(now, watch, &mut StreamCounters::default()).is_some());
+        end
+    }
+
+    /// However a stream ends that keeps something, it leaves nothing behind in the count, or strangers would find less
+    /// and less room.
+    #[test]
+    fn who_ends_is_counted_no_more() {
+        let mut full = streams(StreamLimits::default());
+        full.held[1] = PARTIAL_OF_STRANGERS - 100;
+        for layer in [Layer::Plain, Layer::Proxied(Vec::new())] {
+            let is_plain = matches!(layer, Layer::Plain);
+            let end = end_by(&mut full, layer, |streams, slot, _| match is_plain {
+                true => streams.keep(slot, &[0; 7]),
+                false => streams.on_proxied(slot, PROXIED.get(..1).unwrap_or_default()).map(drop),
+            });
+            assert!(matches!(end, StreamEnd::PartialMessages | StreamEnd::BadProxyHeader), "{end:?}");
+            assert_eq!(full.held, [0, PARTIAL_OF_STRANGERS - 100]);
+        }
+
+        // Whoever is behind the proxy finds no place.
+        let mut crowded = streams(StreamLimits { unauthenticated_per_network: 1, ..StreamLimits::default() });
+        let _other = crowded.admission.enter("192.0.2.1".parse().unwrap()).unwrap();
+        let proxied = [PROXIED, BEGUN].concat();
+        let end = end_by(&mut crowded, Layer::Proxied(Vec::new()), |streams, slot, _| {
+            streams.on_proxied(slot, &proxied).map(drop)
+        });
+        assert_eq!((end, crowded.held), (StreamEnd::TooManyFromNetwork, [0, 0]));
+    }
 }

@@ -169,19 +169,22 @@ impl Streams {
 
     /// The stream in `slot` keeps `more` bytes of what is not all there.
     pub(super) fn hold(&mut self, slot: u32, more: usize) -> Result<(), StreamEnd> {
-        let Some(stream) = self.slots.get(slot as usize).and_then(Option::as_deref) else { return Ok(()) };
+        let Some(stream) = self.slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return Ok(()) };
         let (held, most) = match stream.place {
             None => (&mut self.held[0], PARTIAL_OF_WORKER),
             Some(_) => (&mut self.held[1], PARTIAL_OF_STRANGERS),
         };
+        // Kept or not, it is counted for the stream, and no more when that ends.
+        stream.held += more;
         *held += more;
         if *held > most { Err(StreamEnd::PartialMessages) } else { Ok(()) }
     }
 
     /// It keeps so many fewer.
     pub(super) fn release(&mut self, slot: u32, fewer: usize) {
-        let Some(stream) = self.slots.get(slot as usize).and_then(Option::as_deref) else { return };
+        let Some(stream) = self.slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return };
         let held = &mut self.held[usize::from(stream.place.is_some())];
+        stream.held = stream.held.saturating_sub(fewer);
         *held = held.saturating_sub(fewer);
     }
 }
