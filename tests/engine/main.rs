@@ -7,6 +7,7 @@ mod sans_io;
 
 mod addresses;
 mod foreign;
+mod forged;
 mod harness;
 mod icmp;
 mod lifecycle;

@@ -6,12 +6,28 @@ use std::io::{self, IoSlice};
 
 use socket2::Socket;
 
-use super::limits::{QUEUE, QUEUE_FOR_ANSWERS, QUEUE_GROWTH, QUEUES_OF_WORKER};
+use super::limits::{QUEUE, QUEUE_FOR_ANSWERS, QUEUE_GROWTH, QUEUE_OF_STRANGER, QUEUES_OF_STRANGERS, QUEUES_OF_WORKER};
 
 /// Bytes in the order in which they leave. Empty, it takes no memory.
 #[derive(Default)]
 pub(super) struct Backlog {
     bytes: VecDeque<u8>,
+}
+
+/// How much may wait.
+#[derive(Clone, Copy)]
+pub(super) struct Bound {
+    /// Bytes in one queue.
+    one: usize,
+    /// Bytes of memory of all queues of the worker.
+    all: usize,
+}
+
+impl Bound {
+    pub(super) const MEDIA: Self = Self { one: QUEUE, all: QUEUES_OF_WORKER };
+    pub(super) const ANSWERS: Self = Self { one: QUEUE + QUEUE_FOR_ANSWERS, all: QUEUES_OF_WORKER };
+    /// Who has not authenticated leaves those alone who have.
+    pub(super) const STRANGERS: Self = Self { one: QUEUE_OF_STRANGER, all: QUEUES_OF_STRANGERS };
 }
 
 impl Backlog {
@@ -30,9 +46,8 @@ impl Backlog {
 
     /// Whether a message of `len` bytes may wait here, while the queues of all clients of the worker take `in_all`
     /// bytes of memory.
-    pub(super) fn has_room(&self, len: usize, is_answer: bool, in_all: usize) -> bool {
-        let most = if is_answer { QUEUE + QUEUE_FOR_ANSWERS } else { QUEUE };
-        self.len() + len <= most && in_all + self.growth(len) <= QUEUES_OF_WORKER
+    pub(super) fn has_room(&self, len: usize, bound: Bound, in_all: usize) -> bool {
+        self.len() + len <= bound.one && in_all + self.growth(len) <= bound.all
     }
 
     /// By how much memory it grows for `len` more bytes: no more than it must, and not for each message.
@@ -96,10 +111,20 @@ mod tests {
     fn answers_find_room_where_media_finds_none() {
         let mut backlog = Backlog::default();
         backlog.extend([&vec![0; QUEUE - 10], b"", b""], 0);
-        assert!(backlog.has_room(10, false, 0) && !backlog.has_room(11, false, 0));
-        assert!(backlog.has_room(548, true, 0) && !backlog.has_room(QUEUE_FOR_ANSWERS + 11, true, 0));
-        assert!(backlog.has_room(10, true, QUEUES_OF_WORKER), "it has the memory already");
-        assert!(!Backlog::default().has_room(10, true, QUEUES_OF_WORKER - QUEUE_GROWTH + 1));
+        assert!(backlog.has_room(10, Bound::MEDIA, 0) && !backlog.has_room(11, Bound::MEDIA, 0));
+        assert!(backlog.has_room(548, Bound::ANSWERS, 0));
+        assert!(!backlog.has_room(QUEUE_FOR_ANSWERS + 11, Bound::ANSWERS, 0));
+        assert!(backlog.has_room(10, Bound::ANSWERS, QUEUES_OF_WORKER), "it has the memory already");
+        assert!(!Backlog::default().has_room(10, Bound::ANSWERS, QUEUES_OF_WORKER - QUEUE_GROWTH + 1));
+    }
+
+    #[test]
+    fn strangers_leave_room_for_clients() {
+        let new = Backlog::default();
+        assert!(new.has_room(QUEUE_OF_STRANGER, Bound::STRANGERS, 0));
+        assert!(!new.has_room(QUEUE_OF_STRANGER + 1, Bound::STRANGERS, 0));
+        assert!(!new.has_room(10, Bound::STRANGERS, QUEUES_OF_STRANGERS));
+        assert!(new.has_room(10, Bound::MEDIA, QUEUES_OF_STRANGERS));
     }
 
     /// what is bounded is memory, not what lies in it.

@@ -8,7 +8,7 @@ use socket2::Socket;
 
 use super::Watch;
 use super::admission::Place;
-use super::backlog::{self, Backlog};
+use super::backlog::{self, Backlog, Bound};
 use super::end::StreamEnd;
 use super::layer::Layer;
 use super::limits::{GATHERED, GATHERED_RECORDS, StreamLimits};
@@ -31,9 +31,9 @@ pub(in crate::engine) struct Stream {
     pub(in crate::engine) layer: Layer,
     /// What is spoken on it.
     pub(in crate::engine) kind: StreamKind,
-    /// Bytes that were counted for it, of what is not all there.
-    pub(super) held: usize,
     pub(super) backlog: Backlog,
+    /// As how much of what is not all there it was counted last.
+    pub(super) counted: usize,
     /// What the set of sockets tells of.
     interest: Interest,
     /// It has yet to authenticate.
@@ -95,8 +95,8 @@ impl Stream {
             partial: Vec::new(),
             layer,
             kind,
-            held: 0,
             backlog: Backlog::default(),
+            counted: 0,
             interest: Interest::Read,
             place: Some(place),
             heard: Heard::Nothing,
@@ -117,6 +117,11 @@ impl Stream {
     /// What is left of it when it is not ours.
     pub(super) fn into_parts(self) -> (Socket, Path, Layer, Option<Place>) {
         (self.socket, self.path, self.layer, self.place)
+    }
+
+    /// Bytes of memory that it takes for what is not all there.
+    pub(super) fn held(&self) -> usize {
+        self.partial.capacity() + self.layer.held()
     }
 
     /// The client has come this far.
@@ -173,7 +178,7 @@ impl Stream {
                 sent -= skip;
                 // What has begun is finished, whatever waits: the client would never find the next message.
                 let in_all = in_all + self.backlog.memory() - before;
-                let fits = || self.backlog.has_room(message.len(), message.is_answer(), in_all);
+                let fits = || self.backlog.has_room(message.len(), self.bound(message), in_all);
                 if skip == message.len() || skip > 0 || fits() {
                     self.backlog.extend(message.parts(), skip);
                     delivered.sent += 1;
@@ -204,9 +209,14 @@ impl Stream {
             let message = Message { front, bytes, padding };
             // What is encrypted must be sent: it fits, or is alone and may be what the kernel takes a part of.
             let in_all = in_all + self.backlog.memory() - before;
-            let waiting = records.len() + message.len();
-            let fits = self.backlog.has_room(waiting, message.is_answer(), in_all)
-                || (self.backlog.is_empty() && records.is_empty());
+            let bound = self.bound(&message);
+            let mut fits = self.backlog.has_room(records.len() + message.len(), bound, in_all);
+            if !fits && self.backlog.is_empty() {
+                // Nothing waits so far but for this: the kernel may have room where we have none.
+                self.send_raw(records);
+                records.clear();
+                fits = self.backlog.is_empty();
+            }
             if self.is_broken || !fits || !self.encrypt(message, plain, records) {
                 delivered.dropped += 1;
                 continue;
@@ -221,15 +231,24 @@ impl Stream {
         delivered
     }
 
+    /// How much may wait for it when `message` does.
+    fn bound(&self, message: &Message<'_>) -> Bound {
+        match (&self.place, message.is_answer()) {
+            (Some(_), _) => Bound::STRANGERS,
+            (None, true) => Bound::ANSWERS,
+            (None, false) => Bound::MEDIA,
+        }
+    }
+
     /// Puts `message` behind `records` as a record. False if the connection is over.
     fn encrypt(&mut self, message: Message<'_>, plain: &mut Vec<u8>, records: &mut Vec<u8>) -> bool {
-        let Layer::Tls(session, _) = &mut self.layer else { return false };
+        let Layer::Tls(session, begun) = &mut self.layer else { return false };
         let is_sent = match message {
-            Message { front: [], bytes, padding: 0 } => session.encrypt(bytes, records),
+            Message { front: [], bytes, padding: 0 } => session.encrypt(bytes, begun, records),
             _ => {
                 plain.clear();
                 message.parts().iter().for_each(|part| plain.extend_from_slice(part));
-                session.encrypt(plain, records)
+                session.encrypt(plain, begun, records)
             }
         };
         if !is_sent {
@@ -274,8 +293,8 @@ impl Stream {
     /// Says that nothing more will be said.
     pub(super) fn say_goodbye(&mut self, encrypted: &mut Vec<u8>) {
         encrypted.clear();
-        if let Layer::Tls(session, _) = &mut self.layer {
-            session.close(encrypted);
+        if let Layer::Tls(session, begun) = &mut self.layer {
+            session.close(begun, encrypted);
             self.send_raw(encrypted);
         }
     }

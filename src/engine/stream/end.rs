@@ -34,6 +34,9 @@ ends! {
     TimedOut = "connection_timed_out", "the client took nothing in for two minutes";
     /// What came is neither STUN nor ChannelData.
     NotTurn = "not_turn", "what came is neither STUN nor ChannelData";
+    /// A long message began before the client had authenticated.
+    LongMessageOfStranger = "long_message_of_stranger",
+        "a message of more than 4096 bytes began before the client had authenticated";
     /// Nothing came.
     NoFirstByte = "no_first_byte", "nothing came";
     /// No message was complete in time.

@@ -97,7 +97,6 @@ impl Streams {
         bytes: &[u8],
         watch: Watch<'_>,
     ) -> Result<(), StreamEnd> {
-        self.hold(slot, bytes.len())?;
         let Some(Gate { pass_through, admission }) = self.gate.clone() else { return Ok(()) };
         let Some(stream) = self.get_mut(slot) else { return Ok(()) };
         let Layer::Greeting(begun) = &mut stream.layer else { return Ok(()) };
@@ -105,13 +104,12 @@ impl Streams {
         let way = match ClientHello::read(begun, &mut [0; MAX_CLIENT_HELLO]) {
             Ok(Some(hello)) => pass_through.way_of(&hello),
             Ok(None) if begun.len() > HANDSHAKE_BYTES => return Err(StreamEnd::HandshakeFailed),
-            Ok(None) => return Ok(()),
+            Ok(None) => return self.count_held(slot),
             // That it is none, TLS itself says in its own words.
             Err(NoClientHello) => None,
         };
         let begun = std::mem::take(begun);
         let Some(way) = way else {
-            self.release(slot, begun.len());
             self.begin_tls(slot)?;
             return self.on_handshake(slot, &begun, watch);
         };

@@ -27,9 +27,16 @@ pub(super) const TLS_HANDSHAKE: u8 = 22;
 const RECORD_HEADER: usize = 5;
 
 impl Layer {
-    /// A handshake is under way.
-    pub(super) fn is_handshake(&self) -> bool {
-        matches!(self, Self::Handshake(..))
+    /// Bytes of memory that it takes.
+    pub(super) fn held(&self) -> usize {
+        match self {
+            Self::Undecided | Self::Plain => 0,
+            Self::Proxied(bytes)
+            | Self::Greeting(bytes)
+            | Self::Foreign(_, bytes)
+            | Self::Handshake(_, bytes)
+            | Self::Tls(_, bytes) => bytes.capacity(),
+        }
     }
 
     /// Messages can pass.

@@ -65,16 +65,29 @@ pub(super) const QUEUE_GROWTH: usize = 16 << 10;
 /// Bytes of memory of all clients' queues of a worker. Beyond it a queue still takes the rest of what the kernel took a
 /// part of.
 pub(super) const QUEUES_OF_WORKER: usize = 128 << 20;
+/// Bytes that wait for one who has not authenticated: answers to a dozen pipelined requests.
+pub(super) const QUEUE_OF_STRANGER: usize = 16 << 10;
+/// Beyond so much memory of all queues, nothing more waits for those.
+pub(super) const QUEUES_OF_STRANGERS: usize = 32 << 20;
 /// Bytes that the kernel holds unsent for one client (TCP_NOTSENT_LOWAT): more would only be late.
 pub(super) const KERNEL_UNSENT: u32 = 128 << 10;
 
-/// Bytes of messages that are not all there, of all clients of a worker that have authenticated.
+/// Bytes that are read from one client in one turn. What is left, the next turn finds.
+pub(in crate::engine) const READ: usize = 16 << 10;
+/// The same, from one who has not authenticated.
+pub(in crate::engine) const READ_OF_STRANGER: usize = 4 << 10;
+
+/// The longest message that one may begin who has not authenticated: requests are a few hundred bytes.
+pub(in crate::engine) const MESSAGE_OF_STRANGER: usize = 4 << 10;
+/// Bytes of memory of messages that are not all there, of all clients of a worker that have authenticated.
 pub(super) const PARTIAL_OF_WORKER: usize = 64 << 20;
 /// The same, of clients that have not.
 pub(super) const PARTIAL_OF_STRANGERS: usize = 16 << 20;
 
-/// Buffers for what is not all there that a worker keeps for the next ones, each of as much as was ever begun in it.
+/// Buffers for what is not all there that a worker keeps for the next ones.
 pub(super) const SPARE_BUFFERS: usize = 16;
+/// Bytes that each of them has at most: a packet of media fits.
+pub(super) const SPARE_BUFFER: usize = 4 << 10;
 
 /// Bytes of a TLS handshake that wait to be worked on: a certificate of the client with its chain fits.
 pub(super) const HANDSHAKE_BYTES: usize = 24 << 10;

@@ -37,10 +37,10 @@ pub(super) use foreign::Gate;
 pub(super) use layer::Layer;
 
 use acceptor::Acceptor;
-use admission::Admission;
+use admission::{Admission, Place};
 use counters::Untold;
 use layer::TLS_HANDSHAKE;
-use limits::{ACCEPT_PAUSE, ACCEPTS_PER_TURN, SPARE_BUFFERS};
+use limits::{ACCEPT_PAUSE, ACCEPTS_PER_TURN, READ, READ_OF_STRANGER, SPARE_BUFFER, SPARE_BUFFERS};
 use proxied::Header;
 
 use super::config::StreamKind;
@@ -64,8 +64,11 @@ pub(super) struct Streams {
     ending: Vec<u32>,
     /// Bytes of memory that queues of clients take.
     queued: usize,
-    /// Bytes of what is not all there: of clients that have authenticated, and of others.
+    /// Bytes of memory for what is not all there: of clients that have authenticated, and of others.
     held: [usize; 2],
+    /// The places of those that ended while their handshake was worked on: they are free once it comes back. Else
+    /// whoever begins handshakes and leaves would have others wait for them, however few may be at it.
+    away: Vec<((u32, u64), Place)>,
     /// Empty buffers for more of it.
     spares: Vec<Vec<u8>>,
     /// What TLS clients are offered, and who works on their handshakes.
@@ -115,6 +118,7 @@ impl Streams {
             ending: Vec::new(),
             queued: 0,
             held: [0; 2],
+            away: Vec::new(),
             spares: Vec::with_capacity(SPARE_BUFFERS),
             tls,
             proxies,
@@ -214,9 +218,12 @@ impl Streams {
         self.slots.get_mut(slot as usize)?.as_deref_mut()
     }
 
-    /// Reads what there is, as far as it fits.
+    /// Reads what there is, as far as it fits and is heard in one turn.
     pub(super) fn read(&mut self, slot: u32, buffer: &mut [u8]) -> Got {
-        self.get_mut(slot).map_or(Got::Nothing, |stream| stream.read(buffer))
+        let Some(stream) = self.get_mut(slot) else { return Got::Nothing };
+        let most = if stream.is_stranger() { READ_OF_STRANGER } else { READ };
+        let len = buffer.len().min(most);
+        stream.read(buffer.get_mut(..len).unwrap_or_default())
     }
 
     /// Sends `messages` to the client in `slot`.
@@ -256,26 +263,26 @@ impl Streams {
 
     /// Keeps `bytes`, which belong to an unfinished message of the client in `slot`.
     pub(super) fn keep(&mut self, slot: u32, bytes: &[u8]) -> Result<(), StreamEnd> {
-        self.hold(slot, bytes.len())?;
         let spares = &mut self.spares;
         let Some(stream) = self.slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return Ok(()) };
         if stream.partial.capacity() == 0 {
             stream.partial = spares.pop().unwrap_or_default();
         }
         stream.partial.extend_from_slice(bytes);
-        Ok(())
+        self.count_held(slot)
     }
 
     /// Gives up the beginning that was kept. Its buffer goes to [`Self::spare`] afterwards.
     pub(super) fn take_partial(&mut self, slot: u32) -> Vec<u8> {
         let partial = self.in_slot(slot).map(|stream| std::mem::take(&mut stream.partial)).unwrap_or_default();
-        self.release(slot, partial.len());
+        // There is less than before.
+        let _ = self.count_held(slot);
         partial
     }
 
     /// Keeps a buffer for the next beginning, so that messages which come in parts take nothing from the heap.
     pub(super) fn spare(&mut self, mut buffer: Vec<u8>) {
-        if self.spares.len() < SPARE_BUFFERS && buffer.capacity() > 0 {
+        if self.spares.len() < SPARE_BUFFERS && (1..=SPARE_BUFFER).contains(&buffer.capacity()) {
             buffer.clear();
             self.spares.push(buffer);
         }
@@ -285,9 +292,8 @@ impl Streams {
     pub(super) fn on_authenticated(&mut self, slot: u32) {
         let Some(stream) = self.slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return };
         if stream.place.take().is_some() {
-            let moved = stream.held;
-            self.held[1] = self.held[1].saturating_sub(moved);
-            self.held[0] += moved;
+            self.held[1] -= stream.counted;
+            self.held[0] += stream.counted;
         }
     }
 
@@ -313,15 +319,15 @@ impl Streams {
 
     /// More has come of what a proxy says about the client in `slot`. Once that is all there, the rest of the bytes.
     pub(super) fn on_proxied(&mut self, slot: u32, bytes: &[u8]) -> Result<Option<Vec<u8>>, StreamEnd> {
-        self.hold(slot, bytes.len())?;
-        let admission = self.admission.clone();
         let Some(stream) = self.get_mut(slot) else { return Ok(None) };
         let Layer::Proxied(begun) = &mut stream.layer else { return Ok(None) };
         begun.extend_from_slice(bytes);
-        let Some(Header { len, ends }) = proxied::read(begun)? else { return Ok(None) };
+        let Some(Header { len, ends }) = proxied::read(begun)? else { return self.count_held(slot).map(|()| None) };
         let mut rest = std::mem::take(begun);
-        self.release(slot, rest.len());
         rest.drain(..len);
+        // There is less than before; it was counted with others like it.
+        let _ = self.count_held(slot);
+        let admission = self.admission.clone();
         let Some(stream) = self.get_mut(slot) else { return Ok(None) };
         if let Some((client, server)) = ends {
             // From now on it counts as what it is.
@@ -351,12 +357,14 @@ impl Streams {
         while let Some(slot) = self.ending.pop() {
             let Some(mut stream) = self.slots.get_mut(slot as usize).and_then(Option::take) else { continue };
             self.queued -= stream.backlog.memory();
+            self.held[usize::from(stream.place.is_some())] -= stream.counted;
+            self.free.push(slot);
+            if let Layer::Handshake(None, _) = &stream.layer {
+                self.away.extend(stream.place.take().map(|place| ((slot, stream.serial), place)));
+            }
             // What it was owed, as far as the kernel takes it.
             stream.say_goodbye(&mut self.scratch);
             stream.send_backlog();
-            let held = &mut self.held[usize::from(stream.place.is_some())];
-            *held = held.saturating_sub(stream.held);
-            self.free.push(slot);
             let end = stream.end.unwrap_or(StreamEnd::Shutdown);
             counters.count_end(end);
             self.untold.note(end, stream.path.client, now);

@@ -28,7 +28,6 @@ impl Streams {
         bytes: &[u8],
         watch: Watch<'_>,
     ) -> Result<(), StreamEnd> {
-        self.hold(slot, bytes.len())?;
         let Some((_, desk)) = &self.tls else { return Err(StreamEnd::NotTurn) };
         let Some(stream) = self.slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return Ok(()) };
         let Layer::Handshake(session, incoming) = &mut stream.layer else { return Ok(()) };
@@ -40,12 +39,10 @@ impl Streams {
             && let Some(session) = session.take()
         {
             let incoming = std::mem::take(incoming);
-            let handed_in = incoming.len();
             desk.hand_in(Step::new((slot, stream.serial), session, incoming));
             stream.interest(Interest::None, watch, slot);
-            self.release(slot, handed_in);
         }
-        Ok(())
+        self.count_held(slot)
     }
 
     /// Steps of handshakes that were worked on.
@@ -61,13 +58,18 @@ impl Streams {
         watch: Watch<'_>,
         counters: &mut StreamCounters,
     ) -> Result<Vec<u8>, StreamEnd> {
-        let Step { of: (slot, serial), session, incoming, outgoing, heard, state } = step;
-        let is_it = |stream: &&mut super::Stream| stream.serial == serial && stream.layer.is_handshake();
-        let Some(stream) = self.get_mut(slot).filter(is_it) else { return Ok(Vec::new()) };
+        let Step { of: (slot, serial), session, mut incoming, outgoing, heard, state } = step;
+        self.away.retain(|(of, _)| *of != (slot, serial));
+        let Some(stream) = self.in_slot(slot).filter(|stream| stream.serial == serial) else { return Ok(Vec::new()) };
+        let Layer::Handshake(None, came) = &mut stream.layer else { return Ok(Vec::new()) };
+        incoming.append(came);
+        if stream.end.is_some() {
+            stream.layer = Layer::Handshake(Some(session), incoming);
+            return Ok(Vec::new());
+        }
         let before = stream.backlog.memory();
         stream.send_raw(&outgoing);
         stream.interest(Interest::Read, watch, slot);
-        let rest = incoming.len();
         let agreed = session.agreed();
         let outcome = match state {
             Ok(State::Handshaking) => {
@@ -88,9 +90,7 @@ impl Streams {
             }
         };
         self.settle(slot, before, watch);
-        if outcome.is_ok() {
-            self.hold(slot, rest)?;
-        }
+        self.count_held(slot)?;
         outcome
     }
 
@@ -130,7 +130,6 @@ impl Streams {
         let before = stream.backlog.memory();
         let Layer::Tls(session, begun) = &mut stream.layer else { return (0, Ok(())) };
         let mut beginning = std::mem::take(begun);
-        let kept = beginning.len();
         beginning.clear();
         let mut len = 0;
         let hear = |bytes: &[u8]| {
@@ -142,23 +141,22 @@ impl Streams {
         };
         let (done, state) = session.process(incoming, hear, outgoing);
         let rest = incoming.get(done..).unwrap_or_default();
-        if state == Ok(State::Open) && !rest.is_empty() {
+        if !rest.is_empty() {
             if beginning.capacity() == 0 {
                 beginning = self.spares.pop().unwrap_or_default();
             }
             beginning.extend_from_slice(rest);
             *begun = std::mem::take(&mut beginning);
         }
-        let rest = begun.len();
         if !outgoing.is_empty() {
             stream.send_raw(outgoing);
             self.settle(slot, before, watch);
         }
         self.spare(beginning);
-        self.release(slot, kept);
+        let counted = self.count_held(slot);
         let ended = match state {
             Ok(State::Closed) => Err(StreamEnd::ClosedByClient),
-            Ok(_) => self.hold(slot, rest),
+            Ok(_) => counted,
             Err(error) => {
                 tracing::debug!("a TLS connection is broken: {error}");
                 Err(StreamEnd::TlsBroken)
@@ -167,24 +165,19 @@ impl Streams {
         (len, ended)
     }
 
-    /// The stream in `slot` keeps `more` bytes of what is not all there.
-    pub(super) fn hold(&mut self, slot: u32, more: usize) -> Result<(), StreamEnd> {
+    /// Counts what the stream in `slot` keeps of what is not all there, after that may have changed.
+    ///
+    /// # Errors
+    /// It keeps more than before, and all together too much.
+    pub(super) fn count_held(&mut self, slot: u32) -> Result<(), StreamEnd> {
         let Some(stream) = self.slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return Ok(()) };
         let (held, most) = match stream.place {
             None => (&mut self.held[0], PARTIAL_OF_WORKER),
             Some(_) => (&mut self.held[1], PARTIAL_OF_STRANGERS),
         };
-        // Kept or not, it is counted for the stream, and no more when that ends.
-        stream.held += more;
-        *held += more;
-        if *held > most { Err(StreamEnd::PartialMessages) } else { Ok(()) }
-    }
-
-    /// It keeps so many fewer.
-    pub(super) fn release(&mut self, slot: u32, fewer: usize) {
-        let Some(stream) = self.slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return };
-        let held = &mut self.held[usize::from(stream.place.is_some())];
-        stream.held = stream.held.saturating_sub(fewer);
-        *held = held.saturating_sub(fewer);
+        let now = stream.held();
+        let before = std::mem::replace(&mut stream.counted, now);
+        *held = *held + now - before;
+        if now > before && *held > most { Err(StreamEnd::PartialMessages) } else { Ok(()) }
     }
 }

@@ -12,6 +12,8 @@ use crate::relay::TlsSession;
 /// The state of a connection, apart from its bytes.
 pub(in crate::engine) struct Session {
     connection: Box<UnbufferedServerConnection>,
+    /// The client has done something wrong.
+    is_over: bool,
 }
 
 /// How far a connection is.
@@ -28,7 +30,7 @@ pub(in crate::engine) enum State {
 impl Session {
     pub(super) fn new(config: Arc<ServerConfig>) -> Option<Self> {
         let connection = UnbufferedServerConnection::new(config).ok()?;
-        Some(Self { connection: Box::new(connection) })
+        Some(Self { connection: Box::new(connection), is_over: false })
     }
 
     /// Works on `incoming`; what was said is handed to `heard`, what is to be sent is put behind `outgoing`. Returns
@@ -52,7 +54,10 @@ impl Session {
                     while let Some(record) = records.next_record() {
                         match record {
                             Ok(record) => heard(record.payload),
-                            Err(error) => return (done, Err(error)),
+                            Err(error) => {
+                                self.is_over = true;
+                                return (done, Err(error));
+                            }
                         }
                     }
                 }
@@ -73,16 +78,16 @@ impl Session {
         }
     }
 
-    /// Puts `message` behind `outgoing` as a record, or as several if it is longer than one can be. False if the
-    /// connection is over.
-    pub(in crate::engine) fn encrypt(&mut self, message: &[u8], outgoing: &mut Vec<u8>) -> bool {
+    /// Puts `message` behind `outgoing` as a record, or as several if it is longer than one can be. `begun` is what
+    /// [`Self::process`] has left of what came. False if the connection is over.
+    pub(in crate::engine) fn encrypt(&mut self, message: &[u8], begun: &mut Vec<u8>, outgoing: &mut Vec<u8>) -> bool {
         let room = message.len() + (message.len() / RECORD + 1) * OVERHEAD;
-        self.write(outgoing, room, |connection, room| connection.encrypt(message, room))
+        self.write(begun, outgoing, room, |connection, room| connection.encrypt(message, room))
     }
 
-    /// Puts the end of what we say behind `outgoing`.
-    pub(in crate::engine) fn close(&mut self, outgoing: &mut Vec<u8>) {
-        self.write(outgoing, OVERHEAD, |connection, room| connection.queue_close_notify(room));
+    /// Puts the end of what we say behind `outgoing`; `begun` as above.
+    pub(in crate::engine) fn close(&mut self, begun: &mut Vec<u8>, outgoing: &mut Vec<u8>) {
+        self.write(begun, outgoing, OVERHEAD, |connection, room| connection.queue_close_notify(room));
     }
 
     /// What was agreed on.
@@ -92,34 +97,47 @@ impl Session {
         TlsSession { version, cipher_suite: suite.map_or(0, |suite| suite.suite().into()) }
     }
 
+    /// The rest of what came is shown again: rustls keeps its place in it, and panics where that is not.
     fn write(
         &mut self,
+        begun: &mut Vec<u8>,
         outgoing: &mut Vec<u8>,
         room: usize,
         put: impl Fn(&mut Writing<'_>, &mut [u8]) -> Result<usize, EncryptError>,
     ) -> bool {
-        loop {
-            match self.connection.process_tls_records(&mut []).state {
+        if self.is_over {
+            return false;
+        }
+        let mut done = 0;
+        let is_put = loop {
+            let rest = begun.get_mut(done..).unwrap_or_default();
+            let UnbufferedStatus { discard, state, .. } = self.connection.process_tls_records(rest);
+            done += discard;
+            match state {
                 Ok(ConnectionState::WriteTraffic(mut connection)) => {
                     let needed = |error| match error {
                         EncryptError::InsufficientSize(InsufficientSizeError { required_size }) => Some(required_size),
                         EncryptError::EncryptExhausted => None,
                     };
-                    return append(outgoing, room, |room| put(&mut connection, room).map_err(needed));
+                    break append(outgoing, room, |room| put(&mut connection, room).map_err(needed));
                 }
                 // A change of keys or a ticket that is due goes first.
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
                     append(outgoing, OVERHEAD, |room| data.encode(room).map_err(needed_to_encode));
                 }
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                _ => return false,
+                _ => break false,
             }
-        }
+        };
+        begun.drain(..done.min(begun.len()));
+        is_put
     }
 
+    /// It is over: what is due is put behind `outgoing`, an alert last. rustls must not be asked for more than that,
+    /// and nothing afterwards: it would look at what came once more, and panic at having to send a second alert.
     fn put_alert(&mut self, outgoing: &mut Vec<u8>) {
-        // What was said before it goes before it.
-        loop {
+        self.is_over = true;
+        while self.connection.wants_write() {
             match self.connection.process_tls_records(&mut []).state {
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
                     append(outgoing, OVERHEAD, |room| data.encode(room).map_err(needed_to_encode));

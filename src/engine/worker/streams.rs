@@ -4,6 +4,7 @@
 use super::{Token, Worker};
 use crate::engine::outbox::{Body, Exit, Manner};
 use crate::engine::packet::Span;
+use crate::engine::stream::limits::MESSAGE_OF_STRANGER;
 use crate::engine::stream::{Got, Heard, Layer, Stream, StreamEnd, Watch};
 use crate::engine::sys::epoll::Epoll;
 use crate::relay::seam::{Entropy, EventSink, Policy};
@@ -33,7 +34,7 @@ impl<P: Policy, E: Entropy, S: EventSink> Worker<P, E, S> {
         }
     }
 
-    /// Reads one connection, once: a flood on one costs the others no more than a buffer's worth.
+    /// Reads one connection, once, so many bytes at most: a flood on one costs the others no more than that.
     fn hear_stream(&mut self, slot: u32) {
         self.make_room(BUFFERS_PER_READ);
         let buffer = self.used;
@@ -207,7 +208,12 @@ fn frame(numbers: ChannelNumbers, stream: &Stream, bytes: &[u8]) -> Result<Frame
     if stream.is_stranger() && !bytes.is_empty() && demux::classify(bytes) != Kind::Stun {
         return Err(StreamEnd::NotTurn);
     }
-    framer::frame(numbers, bytes).map_err(|_| StreamEnd::NotTurn)
+    match framer::frame(numbers, bytes).map_err(|_| StreamEnd::NotTurn)? {
+        Frame::Partial { needed } if stream.is_stranger() && needed > MESSAGE_OF_STRANGER => {
+            Err(StreamEnd::LongMessageOfStranger)
+        }
+        frame => Ok(frame),
+    }
 }
 
 /// How connections are watched.
