@@ -42,7 +42,11 @@ impl<'a> Answer<'a> {
         u64::from(self.message.get::<Lifetime>().expect("valid").expect("granted").0)
     }
 
-    pub(super) fn relayed(&self) -> std::net::SocketAddr {
-        self.message.get::<XorRelayedAddress>().expect("valid").expect("allocated").0
+    /// One address, or one of each family.
+    pub(super) fn relayed(&self) -> Vec<std::net::SocketAddr> {
+        let relayed: Vec<_> =
+            self.message.all::<XorRelayedAddress>().map(|address| address.expect("valid").0).collect();
+        assert!(matches!(&relayed[..], [_]) || matches!(&relayed[..], [v4, v6] if v4.is_ipv4() && v6.is_ipv6()));
+        relayed
     }
 }

@@ -49,8 +49,7 @@ pub(super) fn any_attribute(input: &mut Input<'_>, id: TransactionId) -> Attribu
         0 => attribute(&XorPeerAddress(peer(input)), id),
         1 => (AttributeType::LIFETIME, input.pick(&[0, 1, 599, 600, 601, 3600, u32::MAX]).to_be_bytes().to_vec()),
         2 => of_four(AttributeType::REQUESTED_ADDRESS_FAMILY, input.u8() % 4),
-        // Not IPv6: the shadow knows of one address an allocation.
-        3 => of_four(AttributeType::ADDITIONAL_ADDRESS_FAMILY, [0, 1, 3, 3][usize::from(input.u8() % 4)]),
+        3 => of_four(AttributeType::ADDITIONAL_ADDRESS_FAMILY, input.u8() % 4),
         4 => of_four(AttributeType::REQUESTED_TRANSPORT, input.u8()),
         5 => (AttributeType::EVEN_PORT, vec![input.u8()]),
         6 => (AttributeType::RESERVATION_TOKEN, input.take(8).to_vec()),

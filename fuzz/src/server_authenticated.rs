@@ -9,7 +9,8 @@ use std::time::Duration;
 use turnkeep::relay::limits::MAX_PAYLOAD;
 use turnkeep::relay::{DropReason, PeerAddr, PeerVerdict, RelayFailure, RelayId, RelayedAddr};
 use turnkeep::wire::attribute::{
-    ChannelNumberAttribute, Data, DontFragment, Lifetime, Raw, RequestedTransport, XorPeerAddress,
+    AdditionalAddressFamily, ChannelNumberAttribute, Data, DontFragment, Lifetime, Raw, RequestedTransport,
+    XorPeerAddress,
 };
 use turnkeep::wire::header::TransactionId;
 use turnkeep::wire::{Class, MessageWriter, Method};
@@ -109,7 +110,10 @@ impl Game {
             3 => {
                 self.ask(player(input), id, input.pick(&METHODS), &[], input);
             }
-            4 => self.ask_well(player(input), id, Method::ALLOCATE, &[]),
+            4 => {
+                let both = input.happens(96).then(|| attribute(&AdditionalAddressFamily(2), id));
+                self.ask_well(player(input), id, Method::ALLOCATE, both.as_slice());
+            }
             5 => {
                 let lifetime = attribute(&Lifetime(input.u16().into()), id);
                 self.ask_well(player(input), id, Method::REFRESH, &[lifetime]);
@@ -224,7 +228,7 @@ impl Game {
     fn peer_datagram(&mut self, input: &mut Input<'_>) {
         let client = self.client(player(input));
         let (peer, len) = (peer(input), input.pick(&[0, 1, 2, 3, 160, 1200, MAX_PAYLOAD, MAX_PAYLOAD + 1]));
-        let Some(relayed) = self.shadow.relayed(client) else { return };
+        let Some(relayed) = self.shadow.relayed(client, peer) else { return };
         if !self.world.relays.values().any(|open| *open == relayed) {
             return;
         }

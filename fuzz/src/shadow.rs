@@ -10,7 +10,8 @@ use turnkeep::relay::limits::MAX_PAYLOAD;
 use turnkeep::relay::seam::{Identity, Policy, UserId};
 use turnkeep::relay::{Counters, Instant, Now, PeerAddr, Settings};
 use turnkeep::wire::attribute::{
-    AttributeType, ChannelNumberAttribute, Data, Nonce, PasswordAlgorithmAttribute, Realm, Username, XorPeerAddress,
+    AttributeType, ChannelNumberAttribute, Data, Nonce, PasswordAlgorithmAttribute, Realm, RequestedAddressFamily,
+    Username, XorPeerAddress,
 };
 use turnkeep::wire::{Class, IntegrityKey, Kind, LongTermKey, Message, Method, PasswordAlgorithm, classify};
 
@@ -37,8 +38,8 @@ pub(super) struct Shadow {
 /// An allocation.
 struct Held {
     user: Vec<u8>,
-    relayed: SocketAddr,
-    expires: Instant,
+    /// Each with its own end (RFC 8656 §6).
+    relayed: Vec<(SocketAddr, Instant)>,
     permissions: HashMap<IpAddr, Instant>,
     channels: Vec<Bound>,
     /// Another user has asked for its 5-tuple.
@@ -53,6 +54,24 @@ struct Bound {
 }
 
 impl Held {
+    /// When the last address ends.
+    fn expires(&self) -> Instant {
+        self.relayed.iter().map(|(_, expires)| *expires).max().unwrap_or_default()
+    }
+
+    /// The address that peers of the family of `like` are reached from.
+    fn outlet(&self, like: SocketAddr) -> Option<SocketAddr> {
+        self.relayed.iter().map(|(relayed, _)| *relayed).find(|relayed| relayed.is_ipv4() == like.is_ipv4())
+    }
+
+    /// Forgets addresses, with the permissions and channels of their family and no other's (RFC 8656 §8.1).
+    fn forget(&mut self, is_gone: impl Fn(&(SocketAddr, Instant)) -> bool) {
+        self.relayed.retain(|relayed| !is_gone(relayed));
+        let is_left = |ip: IpAddr| self.relayed.iter().any(|(relayed, _)| relayed.is_ipv4() == ip.is_ipv4());
+        self.permissions.retain(|ip, _| is_left(*ip));
+        self.channels.retain(|bound| is_left(bound.peer.ip()));
+    }
+
     fn permits(&self, peer: SocketAddr, now: Instant) -> bool {
         self.permissions.get(&peer.ip()).is_some_and(|expires| *expires > now)
     }
@@ -75,18 +94,21 @@ impl Shadow {
     }
 
     fn live(&mut self, now: Instant, client: SocketAddr) -> Option<&mut Held> {
-        self.held.get_mut(&client).filter(|held| held.expires > now)
+        let held = self.held.get_mut(&client).filter(|held| held.expires() > now)?;
+        held.forget(|(_, expires)| *expires <= now);
+        Some(held)
     }
 
     /// Allocations that must be there, and those that may be: timers run once a second.
     pub(super) fn allocations(&self, now: Instant) -> std::ops::RangeInclusive<usize> {
-        let count = |slack| self.held.values().filter(|held| held.expires.after(slack) > now).count();
+        let count = |slack| self.held.values().filter(|held| held.expires().after(slack) > now).count();
         count(Duration::ZERO)..=count(Duration::from_secs(2))
     }
 
-    /// The relayed address that a client holds.
-    pub(super) fn relayed(&self, client: SocketAddr) -> Option<SocketAddr> {
-        self.held.get(&client).map(|held| held.relayed)
+    /// The relayed address that a client holds, for peers of the family of `like` if there are two.
+    pub(super) fn relayed(&self, client: SocketAddr, like: SocketAddr) -> Option<SocketAddr> {
+        let held = self.held.get(&client)?;
+        held.outlet(like).or(held.relayed.first().map(|(relayed, _)| *relayed))
     }
 
     /// An answer reached a client.
@@ -138,7 +160,8 @@ impl Shadow {
         let standing = self.live(now, client);
         match (answer.code, standing) {
             (0, Some(standing)) => {
-                assert_eq!(standing.relayed, answer.relayed(), "a second allocation on one 5-tuple");
+                let relayed: Vec<_> = standing.relayed.iter().map(|(relayed, _)| *relayed).collect();
+                assert_eq!(relayed, answer.relayed(), "a second allocation on one 5-tuple");
                 assert_eq!(standing.user, user);
                 standing.suspended = false;
             }
@@ -151,11 +174,10 @@ impl Shadow {
     fn open(&mut self, now: Instant, client: SocketAddr, user: &[u8], answer: &Answer<'_>) {
         assert_ne!(person(user), b"old", "expired credentials open nothing");
         assert!(!client.to_string().starts_with("[2002:"), "RFC 8656 §21.4");
-        let relayed = answer.relayed();
+        let expires = now.after(self.granted(answer));
         let held = Held {
             user: user.to_vec(),
-            relayed,
-            expires: now.after(self.granted(answer)),
+            relayed: answer.relayed().into_iter().map(|relayed| (relayed, expires)).collect(),
             permissions: HashMap::new(),
             channels: Vec::new(),
             suspended: false,
@@ -186,10 +208,21 @@ impl Shadow {
             return;
         }
         match request.method() {
-            Method::REFRESH => match granted {
-                Some(lifetime) => held.expires = now.after(lifetime),
-                None => drop(self.held.remove(&client)),
-            },
+            Method::REFRESH => {
+                let family = request.get::<RequestedAddressFamily>().expect("valid").map(|family| family.0);
+                let is_meant = |relayed: &SocketAddr| family.is_none_or(|family| (family == 1) == relayed.is_ipv4());
+                assert!(held.relayed.iter().any(|(relayed, _)| is_meant(relayed)), "RFC 8656 §8.2: 443");
+                match granted {
+                    Some(lifetime) => {
+                        let meant = held.relayed.iter_mut().filter(|(relayed, _)| is_meant(relayed));
+                        meant.for_each(|(_, expires)| *expires = now.after(lifetime));
+                    }
+                    None => held.forget(|(relayed, _)| is_meant(relayed)),
+                }
+                if held.relayed.is_empty() {
+                    self.held.remove(&client);
+                }
+            }
             Method::CREATE_PERMISSION => {
                 let peers: Vec<_> = request.all::<XorPeerAddress>().map(|peer| peer.expect("valid").0).collect();
                 assert!(!peers.is_empty());
@@ -204,8 +237,7 @@ impl Shadow {
     pub(super) fn on_forwarded(&mut self, now: Instant, client: SocketAddr, datagram: &[u8], sent: &Sent<'_>) {
         let strict = self.strict_permissions;
         let held = self.live(now, client).expect("a live allocation");
-        assert_eq!(sent.from, held.relayed);
-        assert_eq!(sent.peer.is_ipv4(), held.relayed.is_ipv4());
+        assert_eq!(Some(sent.from), held.outlet(sent.peer));
         assert!(is_allowed(sent.peer), "{} is denied", sent.peer);
         if classify(datagram) != Kind::Stun {
             let number = u16::from_be_bytes([datagram[0], datagram[1]]);
@@ -244,8 +276,11 @@ impl Shadow {
 
     /// Where, if anywhere, a peer's datagram to a relayed address goes.
     pub(super) fn hears(&self, now: Instant, relayed: SocketAddr, peer: SocketAddr, len: usize) -> Option<SocketAddr> {
-        let (client, held) = self.held.iter().find(|(_, held)| held.relayed == relayed)?;
-        let relays = held.expires > now && held.permits(peer, now) && !held.suspended && len <= MAX_PAYLOAD;
+        let is_there = |held: &Held| held.relayed.iter().any(|(own, expires)| *own == relayed && *expires > now);
+        let (client, held) = self.held.iter().find(|(_, held)| is_there(held))?;
+        // Who writes to an address of the other family is nobody's peer.
+        let relays = held.permits(peer, now) && peer.is_ipv4() == relayed.is_ipv4();
+        let relays = relays && !held.suspended && len <= MAX_PAYLOAD;
         relays.then_some(*client)
     }
 
@@ -291,7 +326,9 @@ impl Shadow {
                 Event::Opened { allocation, .. } => {
                     assert!(open.insert(allocation.uuid.0) && !ended.contains(&allocation.uuid.0));
                 }
-                Event::Refreshed { allocation, .. } => assert!(open.contains(&allocation.uuid.0)),
+                Event::Refreshed { allocation, .. } | Event::Narrowed { allocation, .. } => {
+                    assert!(open.contains(&allocation.uuid.0));
+                }
                 Event::Closed { allocation, totals, .. } => {
                     assert!(open.remove(&allocation.uuid.0) && ended.insert(allocation.uuid.0));
                     sum.packets_to_peers += totals.packets_to_peers;
@@ -299,7 +336,6 @@ impl Shadow {
                     sum.packets_to_client += totals.packets_to_client;
                     sum.bytes_to_client += totals.bytes_to_client;
                 }
-                Event::Narrowed { .. } => unreachable!("nobody asks for two addresses"),
                 Event::Denied { .. } => {}
             }
         }
@@ -318,7 +354,7 @@ pub(super) struct Sent<'a> {
 
 fn permit(held: &mut Held, peer: SocketAddr, now: Instant) {
     assert!(is_allowed(peer), "{peer} is denied");
-    assert_eq!(peer.is_ipv4(), held.relayed.is_ipv4(), "RFC 8656 §10.2: 443");
+    assert!(held.outlet(peer).is_some(), "RFC 8656 §10.2: 443");
     held.permissions.insert(peer.ip(), now.after(PERMISSION));
 }
 

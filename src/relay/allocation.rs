@@ -155,15 +155,16 @@ impl<L> Allocation<L> {
         }
     }
 
-    /// Sets the lifetimes of the addresses of `family`, or of all, anew.
-    pub(super) fn extend(&mut self, family: Option<Family>, until: Instant) {
-        let is_meant = |relayed: Option<RelayedAddr>| {
-            relayed.is_some_and(|relayed| family.is_none_or(|family| relayed.family() == family))
+    /// Sets the lifetimes of the addresses of `family`, or of all, anew. One that has ended does not begin again, even
+    /// if the timer has not come round to it.
+    pub(super) fn extend(&mut self, family: Option<Family>, now: Instant, until: Instant) {
+        let is_meant = |relayed: Option<RelayedAddr>, expires: Instant| {
+            relayed.is_some_and(|relayed| family.is_none_or(|family| relayed.family() == family)) && expires > now
         };
-        if is_meant(self.first) {
+        if is_meant(self.first, self.expires) {
             self.expires = until;
         }
-        if let Some(second) = self.second.as_mut().filter(|second| is_meant(second.relayed)) {
+        if let Some(second) = self.second.as_mut().filter(|second| is_meant(second.relayed, second.expires)) {
             second.expires = until;
         }
     }

@@ -20,6 +20,7 @@ fn binding_tells_the_clients_address() {
     }
 }
 
+/// C-042.
 #[test]
 fn a_wildcard_listener_answers_from_the_address_that_was_asked() {
     let relay_v4 = Some(RelayConfig::at(Ipv4Addr::LOCALHOST));
@@ -45,6 +46,7 @@ fn a_wildcard_listener_answers_from_the_address_that_was_asked() {
     }
 }
 
+/// C-042.
 #[test]
 fn a_wildcard_listener_answers_from_each_of_several_ipv6_addresses() {
     namespace::with_addresses(&["2001:db8::1", "2001:db8::2"], || {

@@ -81,7 +81,7 @@ fn round_trips(server: SocketAddr) -> Vec<(u8, u8)> {
     trips
 }
 
-/// C-233.
+/// C-188, C-233.
 #[test]
 #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn dont_fragment_sets_df_on_that_packet_alone() {

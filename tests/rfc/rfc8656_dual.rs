@@ -1,6 +1,7 @@
 //! RFC 8656 §7.2, step 9, and §8: allocations with an address of each family.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use turnkeep::relay::event::Event;
 use turnkeep::relay::{CloseReason, DropReason, PeerAddr, PeerVerdict, RelayFailure};
@@ -187,6 +188,27 @@ fn each_half_expires_by_itself() {
             assert_eq!((world.server.allocations(), world.policy.held(), world.relays.len()), (0, 0, 0));
             assert!(matches!(world.events.last(), Some(Event::Closed { reason: CloseReason::Expired, .. })));
         }
+    }
+}
+
+/// C-163, C-164, RFC 8656 §8.2: an address that has ended, though its timer has not come round to it, is not refreshed
+/// with the other.
+#[test]
+fn a_refresh_brings_no_ended_half_back() {
+    for kept in [1_u8, 2] {
+        let (mut world, mut alice) = (World::default(), Client::alice());
+        let own = allocate(&mut world, &mut alice);
+        world.advance_secs(500);
+        assert_eq!(refresh(&mut world, &mut alice, Some(kept), 600), 0);
+        bind_both(&mut world, &mut alice);
+        world.now.instant = world.now.instant.after(Duration::from_millis(100_001));
+        assert_eq!(world.relays.len(), 2, "no timer has run");
+        assert_eq!(refresh(&mut world, &mut alice, None, 600), 0);
+        assert_eq!(relays(&mut world, &mut alice, own), [kept == 1, kept == 2]);
+        world.advance_secs(2);
+        assert_eq!((world.server.allocations(), world.relays.len()), (1, 1));
+        assert_eq!(relays(&mut world, &mut alice, own), [kept == 1, kept == 2]);
+        assert!(matches!(world.events.last(), Some(Event::Narrowed { reason: CloseReason::Expired, .. })));
     }
 }
 

@@ -205,7 +205,7 @@ fn open<P: Policy, E: Entropy>(server: &mut Server<P, E>, now: Now, own: RelayId
     let Some(allocation) = server.table.get_mut(own) else { return };
     allocation.opened = now;
     // Sockets that were opened one after the other end together.
-    allocation.extend(None, now.instant.after(allocation.lifetime));
+    allocation.extend(None, now.instant, now.instant.after(allocation.lifetime));
     let (lifetime, record) = (allocation.lifetime, allocation.record());
     let expires = allocation.next_expiry();
     let message = answer_late(allocation, answer, |ready, allocation| success(ready, allocation, now.instant));

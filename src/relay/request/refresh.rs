@@ -65,7 +65,7 @@ fn extend<P: Policy, E: Entropy>(
     let Some(allocation) = server.table.get_mut(id) else { return };
     let until = request.now.instant.after(lifetime);
     allocation.lifetime = lifetime;
-    allocation.extend(family, until);
+    allocation.extend(family, request.now.instant, until);
     let next = allocation.next_expiry().unwrap_or(until);
     let totals = allocation.totals;
     let record = allocation.refresh_record(request.now.instant);
